@@ -1,0 +1,125 @@
+"""Everything superres raises on purpose.
+
+::
+
+    SuperresError
+    ├── InputError              something is wrong with what was handed in
+    │   ├── BadParameter            an option is outside its range or contradicts another
+    │   ├── UnsupportedFormat       not a picture format that is read or written here
+    │   ├── CorruptImage            the file says it is a picture, but it cannot be decoded
+    │   ├── ImageTooLarge           more pixels (or bytes) than a limit allows
+    │   └── ImageTooSmall           no pixels at all
+    ├── EngineError             something is wrong with what computes
+    │   ├── ModelNotFound           no model of that name in the catalogue
+    │   ├── WeightsMissing          the weights file is absent or is not the one it should be
+    │   ├── EngineUnavailable       the runtime, device or precision cannot be had here
+    │   ├── OutOfMemory             the work does not fit under the memory ceiling
+    │   └── BadOutput               the network returned something that is not the picture
+    ├── OutputError             the result could not be written where it was asked for
+    └── Cancelled               somebody asked to stop
+
+Every class has a stable ``code`` (snake case, for programs) and a ``public_message``:
+one sentence for people that says what to do and holds no secrets and no paths of
+the server's own.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SuperresError(Exception):
+    """Base of every error that superres raises on purpose.
+
+    Arguments are positional, so that the error survives pickling between processes.
+    """
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, public_message: str) -> None:
+        super().__init__(public_message)
+        self.public_message = public_message
+
+
+class InputError(SuperresError):
+    """Something is wrong with what was handed in; the same call will fail again."""
+
+    code = "input_error"
+
+
+class BadParameter(InputError, ValueError):
+    """An option is outside its range, unknown, or contradicts another option."""
+
+    code = "bad_parameter"
+
+
+class UnsupportedFormat(InputError):
+    """The content is not a picture format that is read (or written) here."""
+
+    code = "unsupported_format"
+
+
+class CorruptImage(InputError):
+    """The file claims to be a picture but cannot be decoded whole."""
+
+    code = "corrupt_image"
+
+
+class ImageTooLarge(InputError):
+    """More pixels or bytes than a limit allows; the message names the limit's setting."""
+
+    code = "image_too_large"
+
+
+class ImageTooSmall(InputError):
+    """The picture has no pixels."""
+
+    code = "image_too_small"
+
+
+class EngineError(SuperresError):
+    """Something is wrong with what computes, not with the picture."""
+
+    code = "engine_error"
+
+
+class ModelNotFound(EngineError, LookupError):
+    """No model of that name is in the catalogue."""
+
+    code = "model_not_found"
+
+
+class WeightsMissing(EngineError):
+    """A model's weights are absent, or are not the bytes the catalogue names."""
+
+    code = "weights_missing"
+
+
+class EngineUnavailable(EngineError):
+    """The runtime, device or precision asked for cannot be had on this machine."""
+
+    code = "engine_unavailable"
+
+
+class OutOfMemory(EngineError):
+    """The work does not fit under the memory ceiling."""
+
+    code = "out_of_memory"
+
+
+class BadOutput(EngineError):
+    """The network's answer failed the plausibility checks twice and was thrown away."""
+
+    code = "bad_output"
+
+
+class OutputError(SuperresError):
+    """The result could not be written where it was asked for."""
+
+    code = "output_error"
+
+
+class Cancelled(SuperresError):
+    """The work was stopped on request before it was finished."""
+
+    code = "cancelled"
