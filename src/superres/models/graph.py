@@ -2,7 +2,7 @@
 
 A tile's way from pixels to pixels is: each network of the recipe, brought to the pass's
 scale by exact area reduction; the weighted mean of the networks (*fidelity*); the *colour
-lock*; cropping the context away; quantisation. All of it is ordinary ONNX, so that every
+lock*; quantisation. All of it is ordinary ONNX, so that every
 engine computes the same thing, in its own threads, next to the network, and nothing but
 finished pixels crosses back into Python.
 
@@ -28,10 +28,6 @@ the noise a network removed is not put back, small enough that no colour drifts.
 
 LOCK_RADIUS = 6
 """Where the Gaussian is cut off, in input pixels (3 σ)."""
-
-HEAD_CONTEXT = 16
-"""Input pixels around a tile that guard and colour lock together look at."""
-
 
 @dataclass(frozen=True)
 class Guard:
@@ -69,14 +65,12 @@ class Head:
 
     Attributes:
         scale: of the pass: output side = input side × scale.
-        context: input pixels to crop from each side of the result.
         colour_lock: whether to hold low-frequency colour to the input's.
         grey: return one channel (the mean of the three) instead of three.
         quantise: return uint8 (0…255) instead of float32 (nominally 0…1, not clipped).
     """
 
     scale: int
-    context: int
     colour_lock: bool = True
     grey: bool = False
     quantise: bool = True
@@ -233,9 +227,8 @@ def compose_tile_graph(
         A model with the input ``image``, float32 ``(1, 3, height, width)``, RGB in [0, 1],
         and the outputs
 
-        - ``pixels``, ``(1, H, W, c)`` with H = (height − 2·context)·scale and c = 1 or 3,
-          uint8 or float32;
-        - ``reduced``, float32 ``(1, 3, H/scale, W/scale)``: the result before quantisation,
+        - ``pixels``, ``(1, height·scale, width·scale, c)`` with c = 1 or 3, uint8 or float32;
+        - ``reduced``, float32 ``(1, 3, height, width)``: the result before quantisation,
           area-reduced to the input's size, for plausibility checks;
         - unless guarded, ``errors``, float32 ``(1, n, height, width)``: for each network the
           local mean error that :class:`Guard` is about.
@@ -260,12 +253,7 @@ def compose_tile_graph(
     assert mixed is not None
     if head.colour_lock:
         mixed = _locked(g, mixed, head.scale)
-    margin = head.context * head.scale
-    out_h, out_w = height * head.scale - 2 * margin, width * head.scale - 2 * margin
-    if margin:
-        starts = g.constant(np.array([margin, margin], np.int64))
-        ends = g.constant(np.array([margin + out_h, margin + out_w], np.int64))
-        mixed = g.op("Slice", mixed, starts, ends, g.constant(np.array([2, 3], np.int64)))
+    out_h, out_w = height * head.scale, width * head.scale
     reduced = g.area(mixed, head.scale)
     g.nodes.append(helper.make_node("Identity", [reduced], ["reduced"]))
     if head.grey:
@@ -285,10 +273,9 @@ def compose_tile_graph(
         outputs.append("errors")
     channels = 1 if head.grey else 3
     kind = TensorProto.UINT8 if head.quantise else TensorProto.FLOAT
-    small = [1, 3, out_h // head.scale, out_w // head.scale]
     infos = [
         helper.make_tensor_value_info("pixels", kind, [1, out_h, out_w, channels]),
-        helper.make_tensor_value_info("reduced", TensorProto.FLOAT, small),
+        helper.make_tensor_value_info("reduced", TensorProto.FLOAT, [1, 3, height, width]),
         helper.make_tensor_value_info("errors", TensorProto.FLOAT, [1, len(models), height, width]),
     ]
     graph = helper.make_graph(

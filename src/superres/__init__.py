@@ -1,0 +1,3 @@
+"""superres: image super resolution that people run themselves."""
+
+__version__ = "0.1.0"

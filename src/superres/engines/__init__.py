@@ -1,0 +1,1 @@
+"""Engines: the runtimes that compute tiles. Import ``select`` to choose one."""

@@ -1,0 +1,154 @@
+"""The CPU engine: OpenVINO.
+
+Chosen by measurement (shared/models.md, docs/decisions): with half or bfloat16 arithmetic on
+processors that have it, it comes close to the convolution ceiling of the hardware; where
+they do not, it is as fast as the best of the others.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from superres.engines.base import TileProgram, TileResult
+from superres.engines.cache import CompiledCache
+from superres.errors import EngineError, EngineUnavailable, OutOfMemory
+
+_PRECISIONS = {"f16": ("FP16", ov.Type.f16), "bf16": ("BF16", ov.Type.bf16)}
+
+
+def physical_threads() -> int:
+    """Processors this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+class OpenVINOSession:
+    """A compiled tile graph with one infer request per stream."""
+
+    def __init__(self, compiled: ov.CompiledModel, streams: int) -> None:
+        self._idle: queue.SimpleQueue[ov.InferRequest] = queue.SimpleQueue()
+        self._requests = [compiled.create_infer_request() for _ in range(streams)]
+        self._names = [port.any_name for port in compiled.outputs]
+        for request in self._requests:
+            request.set_callback(self._finished, request)
+            self._idle.put(request)
+        self._pending: dict[int, Future[TileResult]] = {}
+
+    def submit(self, image: NDArray[np.float32]) -> Future[TileResult]:
+        request = self._idle.get()
+        future: Future[TileResult] = Future()
+        try:
+            request.input_tensors[0].data[:] = image[None]
+            # A request that fails to write leaves NaN, not an older tile, for the checks to find.
+            request.get_tensor("reduced").data[:] = np.nan
+            self._pending[id(request)] = future
+            request.start_async(share_inputs=True)
+        except RuntimeError as exc:
+            self._pending.pop(id(request), None)
+            self._idle.put(request)
+            future.set_exception(_translated(exc))
+        return future
+
+    def _finished(self, request: ov.InferRequest) -> None:
+        """Runs in OpenVINO's thread when a tile is done."""
+        future = self._pending.pop(id(request))
+        try:
+            request.wait()
+            out = {name: request.get_tensor(name).data for name in self._names}
+            result = TileResult(
+                out["pixels"][0].copy(),
+                out["reduced"][0].transpose(1, 2, 0).copy(),
+                out["errors"][0].copy() if "errors" in out else None,
+            )
+        except RuntimeError as exc:
+            self._idle.put(request)
+            future.set_exception(_translated(exc))
+        else:
+            self._idle.put(request)
+            future.set_result(result)
+
+
+class OpenVINOEngine:
+    """OpenVINO on the CPU.
+
+    Args:
+        cache_dir: where compiled graphs are kept; None keeps none.
+        cache_size: bytes at most in there.
+        streams: tiles at a time; 0 chooses one per processor.
+        threads: processors to use; 0 takes all this process may use.
+    """
+
+    name = "openvino"
+    device = "cpu"
+    resamples = False
+
+    def __init__(
+        self,
+        cache_dir: Path | None = None,
+        cache_size: int = 1 << 30,
+        streams: int = 0,
+        threads: int = 0,
+    ) -> None:
+        self.threads = threads or physical_threads()
+        self.streams = streams or self.threads
+        self._core = ov.Core()
+        self._cache = CompiledCache(cache_dir, cache_size) if cache_dir else None
+        self._lock = threading.Lock()
+        capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self._precisions = [p for p, (name, _) in _PRECISIONS.items() if name in capabilities]
+        self._identity = "|".join(
+            [ov.__version__, self._core.get_property("CPU", "FULL_DEVICE_NAME"), *capabilities]
+        )
+
+    @property
+    def precisions(self) -> Sequence[str]:
+        return (*self._precisions, "f32")
+
+    def load(self, program: TileProgram, precision: str) -> OpenVINOSession:
+        if precision not in self.precisions:
+            raise EngineUnavailable(
+                f"This processor has no fast {precision}; choose one of {', '.join(self.precisions)}."
+            )
+        config: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "NUM_STREAMS": self.streams,
+            "INFERENCE_NUM_THREADS": self.threads,
+        }
+        # One at a time: compilation is parallel in itself, and a twin finds the cached result.
+        with self._lock:
+            try:
+                return OpenVINOSession(self._compile(program, config), self.streams)
+            except RuntimeError as exc:
+                raise _translated(exc) from exc
+
+    def _compile(self, program: TileProgram, config: dict[str, Any]) -> ov.CompiledModel:
+        if self._cache is None:
+            return self._core.compile_model(self._core.read_model(program.build()), "CPU", config)
+        key = f"{program.key}|{self._identity}|{sorted(config.items())}"
+        blob = self._cache.get(key)
+        if blob is not None:
+            try:
+                return self._core.import_model(blob, "CPU", config)
+            except RuntimeError:
+                self._cache.drop(key)
+        compiled = self._core.compile_model(self._core.read_model(program.build()), "CPU", config)
+        self._cache.put(key, compiled.export_model())
+        return compiled
+
+
+def _translated(exc: RuntimeError) -> EngineError:
+    text = str(exc)
+    if "alloc" in text.lower() or "memory" in text.lower():
+        return OutOfMemory("The CPU engine ran out of memory; lower [engine] memory_ceiling.")
+    return EngineUnavailable(f"The CPU engine failed: {text.strip().splitlines()[-1]}")

@@ -1,0 +1,381 @@
+"""Enlarge pictures: the steps from a file, or an array, to a larger one."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from superres.engines.base import Engine
+from superres.engines.select import select_engine
+from superres.errors import BadParameter, Cancelled, EngineUnavailable
+from superres.imageio import (
+    Canvas,
+    Header,
+    Limits,
+    Scratch,
+    check_target,
+    choose_format,
+    complete_options,
+    decode,
+    encode,
+    read_header,
+    release_pages,
+    resize,
+    set_threads,
+)
+from superres.models.recipe import Recipe, make_recipe, pass_scales
+from superres.pipeline.options import Estimate, FileReport, Progress, UpscaleOptions, target_size
+from superres.pipeline.passes import Pass, plan_pass
+from superres.pipeline.sessions import Sessions
+from superres.pipeline.speed import Speed
+from superres.settings import Settings
+from superres.tiling.plan import Plan
+
+OnProgress = Callable[[Progress], None]
+IsCancelled = Callable[[], bool]
+
+BASE_MEMORY = 200 << 20
+"""Resident size of the process with its libraries loaded and nothing done, measured."""
+
+_DECODED, _ENCODE_FROM = 0.01, 0.9
+"""Shares of the progress bar: decoding ends at the first, encoding starts at the second."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What will be done to a picture, decided before it starts."""
+
+    out_width: int
+    out_height: int
+    recipes: tuple[Recipe, ...]
+    plans: tuple[Plan, ...]
+
+    @property
+    def passes(self) -> tuple[int, ...]:
+        return tuple(recipe.scale for recipe in self.recipes)
+
+    @property
+    def costs(self) -> list[float]:
+        """Million multiply-accumulates of each pass."""
+        return [
+            plan.cost * recipe.mmac_per_pixel
+            for plan, recipe in zip(self.plans, self.recipes, strict=True)
+        ]
+
+
+class Upscaler:
+    """Keeps an engine and loaded networks for any number of pictures. Thread-safe.
+
+    Args:
+        settings: see ``superres.settings``; the defaults if None.
+        engine: instead of the one the settings name.
+
+    Raises:
+        EngineUnavailable: the engine or precision cannot be had on this machine.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, engine: Engine | None = None) -> None:
+        self.settings = settings or Settings()
+        self.engine = engine or select_engine(self.settings.engine)
+        self.precision = _choose_precision(self.settings.engine.precision, self.engine)
+        self._sessions = Sessions(self.engine)
+        self._speed = Speed(self.settings.engine.cache_dir)
+        self._limits = Limits(**asdict(self.settings.limits))
+        if self.settings.engine.threads:
+            set_threads(self.settings.engine.threads)
+
+    def __enter__(self) -> Upscaler:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the loaded networks go. Safe to repeat."""
+        self._sessions.close()
+
+    def upscale_file(
+        self,
+        source: Path | bytes,
+        target: Path | None,
+        options: UpscaleOptions | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+        cancelled: IsCancelled | None = None,
+    ) -> FileReport:
+        """Enlarge a picture file.
+
+        Args:
+            source: a path, or the bytes of a file.
+            target: where to write; its extension decides the format if the options do not.
+                None returns the bytes in the report.
+            options: what to do.
+            on_progress: called in this thread, a few times a second at most per tile.
+            cancelled: asked between tiles and while encoding; True stops.
+
+        Returns:
+            What was done. ``target`` is written whole or not at all.
+
+        Raises:
+            InputError, EngineError, OutputError: see ``superres.errors``.
+            Cancelled: ``cancelled`` said so; nothing was written.
+        """
+        options = options or UpscaleOptions()
+        started = time.perf_counter()
+        # Refused sizes, formats and limits are found on the header, before any work.
+        header = read_header(source, self._limits)
+        work = self._plan(header, options)
+        file_format = self._check_format(header, options, target, work)
+        report = _Reporter(on_progress, cancelled)
+        with ExitStack() as stack:
+            scratch = stack.enter_context(Scratch(self.settings.engine.scratch_dir))
+            picture = decode(source, self._limits, scratch, first_frame=options.first_frame)
+            report("decode", _DECODED)
+            begun = time.perf_counter()
+            canvas = self._run(picture.pixels, work, scratch, stack, report)
+            inference = time.perf_counter() - begun
+            data = encode(
+                resize(canvas.image(), work.out_width, work.out_height),
+                picture.metadata,
+                target,
+                file_format,
+                complete_options(header, file_format, options.output),
+                on_progress=lambda f: report("encode", _ENCODE_FROM + (1 - _ENCODE_FROM) * f),
+            )
+        self._speed.record(self._speed_key(options), sum(work.costs), inference)
+        return FileReport(
+            source=source if isinstance(source, Path) else None,
+            target=target,
+            data=data,
+            width=header.width,
+            height=header.height,
+            out_width=work.out_width,
+            out_height=work.out_height,
+            format=file_format,
+            model=options.model,
+            fidelity=options.effective_fidelity,
+            passes=work.passes,
+            device=self.engine.device,
+            precision=self.precision,
+            seconds=time.perf_counter() - started,
+            inference_seconds=inference,
+            peak_memory=_peak_memory(),
+        )
+
+    def upscale_pixels(
+        self,
+        pixels: NDArray[Any],
+        options: UpscaleOptions | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+        cancelled: IsCancelled | None = None,
+    ) -> NDArray[Any]:
+        """Enlarge an array.
+
+        Args:
+            pixels: ``(h, w)``, ``(h, w, 1)``, ``(h, w, 2)`` grey + alpha, ``(h, w, 3)`` RGB or
+                ``(h, w, 4)`` RGBA; uint8 0…255, uint16 0…65535 or float32 0…1, alpha not
+                premultiplied.
+
+        Returns:
+            An array of the same dtype and number of dimensions, on scratch disk (a
+            memory map) when it is large.
+
+        Raises:
+            BadParameter: another shape or dtype, or float values that are not numbers.
+            EngineError, Cancelled: as for :meth:`upscale_file`.
+        """
+        options = options or UpscaleOptions()
+        source = _as_picture(pixels)
+        height, width, channels = source.shape
+        header = Header("array", width, height, channels, 8 if source.dtype == np.uint8 else 16)
+        self._limits.check_size(width, height)
+        work = self._plan(header, options)
+        report = _Reporter(on_progress, cancelled)
+        with ExitStack() as stack:
+            scratch = stack.enter_context(Scratch(self.settings.engine.scratch_dir))
+            canvas = self._run(source, work, scratch, stack, report)
+            if (canvas.width, canvas.height) != (work.out_width, work.out_height):
+                size = (work.out_height, work.out_width, channels)
+                resized = stack.enter_context(Canvas(*size, source.dtype, scratch))
+                resized.fill_from(resize(canvas.image(), work.out_width, work.out_height))
+                canvas = resized
+            report("encode", 1.0)
+            result = canvas.array(read_only=False)
+        return result[..., 0] if pixels.ndim == 2 else result
+
+    def estimate(
+        self, source: Path | bytes, target: Path | None, options: UpscaleOptions | None = None
+    ) -> Estimate:
+        """What :meth:`upscale_file` would do, from the header alone.
+
+        Raises:
+            InputError: whatever would be refused before the work starts.
+        """
+        options = options or UpscaleOptions()
+        header = read_header(source, self._limits)
+        work = self._plan(header, options)
+        file_format = self._check_format(header, options, target, work)
+        size = header.channels * header.bits // 8
+        streams = self.engine.streams
+        tiles = [
+            plan.window[0] * plan.window[1] * recipe.bytes_per_pixel * streams
+            for plan, recipe in zip(work.plans, work.recipes, strict=True)
+        ]
+        scratch, scale = 0, 1
+        for recipe in work.recipes:
+            scale *= recipe.scale
+            scratch += header.width * header.height * scale**2 * size
+        return Estimate(
+            width=header.width,
+            height=header.height,
+            out_width=work.out_width,
+            out_height=work.out_height,
+            model=options.model,
+            fidelity=options.effective_fidelity,
+            passes=work.passes,
+            format=file_format,
+            seconds=self._speed.seconds(self._speed_key(options), sum(work.costs)),
+            memory_bytes=BASE_MEMORY + max(tiles),
+            scratch_bytes=scratch,
+        )
+
+    def _speed_key(self, options: UpscaleOptions) -> str:
+        fidelity = options.effective_fidelity
+        return f"{self.engine.device}:{self.precision}:{options.model}:{0 < fidelity < 1}"
+
+    def _plan(self, header: Header, options: UpscaleOptions) -> _Work:
+        out_width, out_height, scale = target_size(header.width, header.height, options)
+        self._limits.check_output(out_width, out_height)
+        fidelity = options.effective_fidelity
+        recipes, plans = [], []
+        height, width = header.height, header.width
+        for step in pass_scales(options.descriptor, fidelity, scale):
+            recipe = make_recipe(
+                options.descriptor, step, fidelity, colour_lock=options.colour_lock
+            )
+            recipes.append(recipe)
+            plans.append(
+                plan_pass(
+                    recipe,
+                    (height, width, header.channels),
+                    self.engine.streams,
+                    self.settings.engine.memory_ceiling,
+                )
+            )
+            height, width = height * step, width * step
+        self._limits.check_output(width, height)
+        return _Work(out_width, out_height, tuple(recipes), tuple(plans))
+
+    def _check_format(
+        self, header: Header, options: UpscaleOptions, target: Path | None, work: _Work
+    ) -> str:
+        size = work.out_width, work.out_height
+        suffix = target.suffix if target is not None else None
+        file_format = choose_format(header, options.output, suffix, *size)
+        check_target(file_format, *size, header.channels)
+        replace(options.output, format=file_format)  # options that contradict the format
+        return file_format
+
+    def _run(
+        self,
+        pixels: NDArray[Any],
+        work: _Work,
+        scratch: Scratch,
+        stack: ExitStack,
+        report: _Reporter,
+    ) -> Canvas:
+        """All passes; returns the canvas of the last one, open until ``stack`` ends."""
+        total, before = sum(work.costs), 0.0
+        canvas: Canvas | None = None
+        for recipe, plan, cost in zip(work.recipes, work.plans, work.costs, strict=True):
+            height, width = plan.height * recipe.scale, plan.width * recipe.scale
+            result = stack.enter_context(
+                Canvas(height, width, pixels.shape[2], pixels.dtype, scratch)
+            )
+
+            def on_tile(
+                done: int,
+                *,
+                source: NDArray[Any] = pixels,
+                plan: Plan = plan,
+                cost: float = cost,
+                before: float = before,
+            ) -> None:
+                if done % len(plan.columns) == 0:
+                    release_pages(source)
+                share = (before + cost * done / len(plan)) / total
+                report("upscale", _DECODED + (_ENCODE_FROM - _DECODED) * share)
+
+            Pass(pixels, recipe, plan, self._sessions, self.precision).run(
+                result, on_tile, report.check
+            )
+            before += cost
+            if canvas is not None:
+                canvas.close()
+            canvas, pixels = result, result.array()
+        assert canvas is not None
+        return canvas
+
+
+class _Reporter:
+    """Passes progress on and stops the work when asked to."""
+
+    def __init__(self, on_progress: OnProgress | None, cancelled: IsCancelled | None) -> None:
+        self._on_progress, self._cancelled = on_progress, cancelled
+
+    def check(self) -> None:
+        if self._cancelled is not None and self._cancelled():
+            raise Cancelled("Stopped on request; nothing was written.")
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        self.check()
+        if self._on_progress is not None:
+            self._on_progress(Progress(stage, fraction))
+
+
+def _choose_precision(wanted: str, engine: Engine) -> str:
+    """bfloat16 is never chosen by itself: no network keeps 60 dB to float32 in it (docs/decisions)."""
+    if wanted == "auto":
+        return next(p for p in engine.precisions if p != "bf16")
+    if wanted not in engine.precisions:
+        raise EngineUnavailable(
+            f"{wanted} is not fast on this device; choose auto or one of "
+            f"{', '.join(engine.precisions)} ([engine] precision)."
+        )
+    return wanted
+
+
+def _as_picture(pixels: NDArray[Any]) -> NDArray[Any]:
+    if not isinstance(pixels, np.ndarray) or pixels.dtype.name not in (
+        "uint8",
+        "uint16",
+        "float32",
+    ):
+        kind = getattr(pixels, "dtype", type(pixels).__name__)
+        raise BadParameter(f"An array must be uint8, uint16 or float32, not {kind}.")
+    picture = pixels[..., None] if pixels.ndim == 2 else pixels
+    if picture.ndim != 3 or picture.shape[2] not in (1, 2, 3, 4):
+        raise BadParameter(
+            f"An array must have the shape (h, w) or (h, w, 1…4), not {pixels.shape}."
+        )
+    if picture.dtype == np.float32 and not np.isfinite(picture).all():
+        raise BadParameter("The array holds values that are not numbers.")
+    return picture
+
+
+def _peak_memory() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

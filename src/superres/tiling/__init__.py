@@ -1,0 +1,1 @@
+"""Cutting pictures into tiles and putting the results together; no model, no engine."""

@@ -1,0 +1,157 @@
+"""Cut a picture into tiles: pure data, made before anything runs.
+
+Every tile of a plan has the same window size, so that an engine compiles one shape.
+Windows lie on the picture extended by a few mirrored pixels (``EDGE``), because networks
+were not trained on the zeros a convolution sees outside. Neighbouring windows overlap; in
+the overlap the seam is either hard (a pixel comes from one tile, far enough from its
+border to be what the whole picture would give) or soft (a linear ramp blends the two, for
+networks whose field of view no sensible overlap can hold).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+EDGE = 8
+"""Mirrored pixels around the picture. Beyond that, windows see the convolution's own zeros."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a model wants to be tiled; everything in input pixels.
+
+    Attributes:
+        context: what a tile must see around its own pixels.
+        ramp: width of the soft seam; 0 for a hard one.
+        max_area: largest window, in pixels, that runs at full speed and fits in memory.
+        quantum: window sides are multiples of it, so that compiled shapes are reused.
+    """
+
+    context: int
+    ramp: int = 0
+    max_area: int = 512 * 512
+    quantum: int = 16
+
+    @property
+    def overlap(self) -> int:
+        """Least overlap of neighbouring windows."""
+        return 2 * self.context + self.ramp
+
+
+@dataclass(frozen=True)
+class Span:
+    """One tile along one axis, in picture coordinates.
+
+    Attributes:
+        start: first pixel of the window; negative where it reaches into the mirrored edge.
+        lo, hi: the tile contributes to pixels lo ≤ i < hi of the picture.
+        ramp_in, ramp_out: how many of those, from lo and before hi, are shared with the
+            tile before and after.
+    """
+
+    start: int
+    lo: int
+    hi: int
+    ramp_in: int = 0
+    ramp_out: int = 0
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One window: ``y`` and ``x`` say where it lies and what it contributes."""
+
+    y: Span
+    x: Span
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All tiles of one pass over one picture.
+
+    Attributes:
+        height, width: of the picture.
+        window: height and width of every window.
+        rows, columns: the tiles are their product.
+    """
+
+    height: int
+    width: int
+    window: tuple[int, int]
+    rows: tuple[Span, ...]
+    columns: tuple[Span, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows) * len(self.columns)
+
+    def tiles(self) -> Iterator[Tile]:
+        """Row by row, left to right."""
+        return (Tile(y, x) for y in self.rows for x in self.columns)
+
+    @property
+    def cost(self) -> int:
+        """Pixels that go through the network."""
+        return len(self) * self.window[0] * self.window[1]
+
+
+def make_plan(height: int, width: int, policy: Policy, streams: int = 1) -> Plan:
+    """Choose the tiles of a ``height × width`` picture.
+
+    Of all grids whose windows fit ``policy.max_area`` the one is taken that finishes first
+    when ``streams`` tiles run at a time.
+
+    Raises:
+        ValueError: a side smaller than 1.
+    """
+    if height < 1 or width < 1:
+        raise ValueError(f"A plan needs at least 1×1 pixels, not {width}×{height}.")
+    best: tuple[int, int] | None = None
+    best_cost: tuple[int, int] | None = None
+    for rows in _counts(height, policy):
+        window_h = _window(height, rows, policy)
+        for columns in _counts(width, policy):
+            area = window_h * _window(width, columns, policy)
+            least = rows == _counts(height, policy)[-1] and columns == _counts(width, policy)[-1]
+            if area > policy.max_area and not least:
+                continue
+            rounds = -(-rows * columns // streams)
+            cost = (rounds * area, rows * columns)
+            if best_cost is None or cost < best_cost:
+                best, best_cost = (rows, columns), cost
+    assert best is not None
+    window = _window(height, best[0], policy), _window(width, best[1], policy)
+    return Plan(
+        height,
+        width,
+        window,
+        _spans(height, best[0], window[0], policy),
+        _spans(width, best[1], window[1], policy),
+    )
+
+
+def _counts(length: int, policy: Policy) -> range:
+    """Reasonable numbers of tiles along an axis."""
+    smallest = policy.overlap + max(policy.quantum, policy.context)
+    return range(1, max(1, (length + 2 * EDGE - policy.overlap) // (smallest - policy.overlap)) + 1)
+
+
+def _window(length: int, count: int, policy: Policy) -> int:
+    padded = length + 2 * EDGE
+    needed = -(-(padded + (count - 1) * policy.overlap) // count)
+    return -(-needed // policy.quantum) * policy.quantum
+
+
+def _spans(length: int, count: int, window: int, policy: Policy) -> tuple[Span, ...]:
+    slack = max(0, length + 2 * EDGE - window)
+    starts = [-EDGE + (i * slack) // max(1, count - 1) for i in range(count)]
+    # A seam's middle is half-way between the borders of the two windows it joins.
+    seams = [(starts[i] + window + starts[i + 1]) // 2 for i in range(count - 1)]
+    before, after = policy.ramp // 2, policy.ramp - policy.ramp // 2
+    spans = []
+    for i in range(count):
+        lo = seams[i - 1] - before if i else 0
+        hi = seams[i] + after if i < count - 1 else length
+        spans.append(
+            Span(starts[i], lo, hi, policy.ramp if i else 0, policy.ramp if i < count - 1 else 0)
+        )
+    return tuple(spans)
