@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from superres.cli import bench, config, models, upscale
-from superres.cli.edge import Edge
+from superres.cli.edge import Edge, Plain
 
 app = typer.Typer(
     name="superres",
@@ -25,9 +25,9 @@ app = typer.Typer(
         "Each command explains itself:  superres upscale --help"
     ),
 )
-app.command(name="upscale", cls=upscale.Command, epilog=upscale.EXAMPLES)(upscale.upscale)
+app.command(name="upscale", cls=Plain, epilog=upscale.EXAMPLES)(upscale.upscale)
 app.add_typer(models.app)
-app.command(name="bench")(bench.bench)
+app.command(name="bench", cls=Plain)(bench.bench)
 app.add_typer(config.app)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from superres.cli.console import error_console, print_error
 from superres.errors import BadParameter, ModelNotFound, SuperresError
@@ -28,10 +28,31 @@ def unexpected(exc: BaseException) -> str:
     )
 
 
-class Edge(TyperGroup):
+class Plain(TyperCommand):
+    """A command whose help shows no names of Python types."""
+
+    def get_params(self, ctx: Any) -> Any:
+        return _without_types(super().get_params(ctx))
+
+
+def _without_types(params: Any) -> Any:
+    for param in params:
+        if not param.metavar or param.param_type_name == "argument":
+            param.display_type_rich = lambda ctx: ""  # noqa: ARG005 -- called by name
+    return params
+
+
+class PlainGroup(TyperGroup):
+    """The same for commands that hold others."""
+
+    def get_params(self, ctx: Any) -> Any:
+        return _without_types(super().get_params(ctx))
+
+
+class Edge(PlainGroup):
     """The root of the commands; whatever they raise ends here."""
 
-    def main(  # noqa: D102 -- inherited
+    def main(
         self,
         args: Sequence[str] | None = None,
         prog_name: str | None = None,

@@ -14,9 +14,9 @@ STDIN = "-"
 
 # What cameras, phones and the web call the formats that are read. Camera raw files look like
 # TIFF from inside, so in a folder the name decides, and the content where there is no name.
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .webp .tif .tiff .bmp .dib .gif .avif .heic .heif".split()
-)
+_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+_OTHERS = (".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif")
+SUFFIXES = frozenset((*_JPEG, *_OTHERS, ".avif", ".heic", ".heif"))
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,11 @@ class Source:
     path: Path | None
     below: Path = Path()
     found: bool = False
+
+    @property
+    def word(self) -> str:
+        """The input as a word of the command line."""
+        return STDIN if self.path is None else str(self.path)
 
     @property
     def stem(self) -> str:
@@ -53,7 +58,7 @@ def find(
     *,
     recursive: bool = False,
     avoid: Path | None = None,
-    is_picture: Callable[[Path], bool] = lambda path: False,
+    is_picture: Callable[[Path], bool] = lambda _: False,
 ) -> Found:
     """Find the files that ``words`` name: files, folders, patterns, ``-``.
 
@@ -70,7 +75,8 @@ def find(
             continue
         paths = [Path(word)]
         if not os.path.lexists(word) and glob.has_magic(word):
-            paths = [Path(match) for match in sorted(glob.glob(word, recursive=True))]
+            matches = sorted(glob.glob(word, recursive=True))  # noqa: PTH207 -- absolute ones too
+            paths = [Path(match) for match in matches]
             if not paths:
                 found.problems.append((word, InputError("No file matches this pattern.")))
         for path in paths:
@@ -81,13 +87,19 @@ def find(
             else:
                 reason = "is a link to nothing" if path.is_symlink() else "does not exist"
                 found.problems.append((word, InputError(f"The file {reason}.")))
-    found.sources = list({_identity(source): source for source in reversed(found.sources)}.values())
-    found.sources.reverse()
+    found.sources = _once(found.sources)
     return found
 
 
-def _identity(source: Source) -> str | None:
-    return source.path and os.path.normcase(os.path.abspath(source.path))  # noqa: PTH100 -- links stay
+def _once(sources: list[Source]) -> list[Source]:
+    """Every file once; one that was named itself counts as named."""
+    kept: dict[str, Source] = {}
+    for source in sources:
+        # Links keep their own names: not resolved.
+        key = os.path.normcase(os.path.abspath(source.path or STDIN))  # noqa: PTH100
+        if key not in kept or (kept[key].found and not source.found):
+            kept[key] = source
+    return list(kept.values())
 
 
 def _folder(

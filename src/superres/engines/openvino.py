@@ -11,7 +11,7 @@ import os
 import queue
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,49 +33,42 @@ def physical_threads() -> int:
 
 
 class OpenVINOSession:
-    """A compiled tile graph with one infer request per stream."""
+    """A compiled tile graph with one infer request per stream.
 
-    def __init__(self, compiled: ov.CompiledModel, streams: int) -> None:
+    Requests run in the engine's threads rather than by OpenVINO's callbacks, which are not
+    called when an inference fails.
+    """
+
+    def __init__(
+        self, compiled: ov.CompiledModel, streams: int, workers: ThreadPoolExecutor
+    ) -> None:
+        self._workers = workers
         self._idle: queue.SimpleQueue[ov.InferRequest] = queue.SimpleQueue()
-        self._requests = [compiled.create_infer_request() for _ in range(streams)]
-        self._names = [port.any_name for port in compiled.outputs]
-        for request in self._requests:
-            request.set_callback(self._finished, request)
-            self._idle.put(request)
-        self._pending: dict[int, Future[TileResult]] = {}
+        for _ in range(streams):
+            self._idle.put(compiled.create_infer_request())
+        found = {name for port in compiled.outputs for name in port.names}
+        self._names = sorted(found & {"pixels", "reduced", "errors"})
 
     def submit(self, image: NDArray[np.float32]) -> Future[TileResult]:
-        request = self._idle.get()
-        future: Future[TileResult] = Future()
-        try:
-            request.input_tensors[0].data[:] = image[None]
-            # A request that fails to write leaves NaN, not an older tile, for the checks to find.
-            request.get_tensor("reduced").data[:] = np.nan
-            self._pending[id(request)] = future
-            request.start_async(share_inputs=True)
-        except RuntimeError as exc:
-            self._pending.pop(id(request), None)
-            self._idle.put(request)
-            future.set_exception(_translated(exc))
-        return future
+        return self._workers.submit(self._infer, image)
 
-    def _finished(self, request: ov.InferRequest) -> None:
-        """Runs in OpenVINO's thread when a tile is done."""
-        future = self._pending.pop(id(request))
+    def _infer(self, image: NDArray[np.float32]) -> TileResult:
+        request = self._idle.get()
         try:
-            request.wait()
+            # A run that fails to write leaves NaN, not an older tile, for the checks to find.
+            request.get_tensor("reduced").data[:] = np.nan
+            request.get_tensor("image").data[:] = image[None]
+            request.infer()
             out = {name: request.get_tensor(name).data for name in self._names}
-            result = TileResult(
+            return TileResult(
                 out["pixels"][0].copy(),
                 out["reduced"][0].transpose(1, 2, 0).copy(),
                 out["errors"][0].copy() if "errors" in out else None,
             )
         except RuntimeError as exc:
+            raise _translated(exc) from exc
+        finally:
             self._idle.put(request)
-            future.set_exception(_translated(exc))
-        else:
-            self._idle.put(request)
-            future.set_result(result)
 
 
 class OpenVINOEngine:
@@ -104,6 +97,7 @@ class OpenVINOEngine:
         self._core = ov.Core()
         self._cache = CompiledCache(cache_dir, cache_size) if cache_dir else None
         self._lock = threading.Lock()
+        self._workers = ThreadPoolExecutor(self.streams, thread_name_prefix="superres-openvino")
         capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self._precisions = [p for p, (name, _) in _PRECISIONS.items() if name in capabilities]
         self._identity = "|".join(
@@ -128,9 +122,10 @@ class OpenVINOEngine:
         # One at a time: compilation is parallel in itself, and a twin finds the cached result.
         with self._lock:
             try:
-                return OpenVINOSession(self._compile(program, config), self.streams)
+                compiled = self._compile(program, config)
             except RuntimeError as exc:
                 raise _translated(exc) from exc
+        return OpenVINOSession(compiled, self.streams, self._workers)
 
     def _compile(self, program: TileProgram, config: dict[str, Any]) -> ov.CompiledModel:
         if self._cache is None:
@@ -143,7 +138,7 @@ class OpenVINOEngine:
             except RuntimeError:
                 self._cache.drop(key)
         compiled = self._core.compile_model(self._core.read_model(program.build()), "CPU", config)
-        self._cache.put(key, compiled.export_model())
+        self._cache.put(key, compiled.export_model().getvalue())
         return compiled
 
 

@@ -181,6 +181,7 @@ def _open(content: Content, name: str, limits: Limits, fail_on: str) -> _Opened:
         lossless = is_lossless_webp(content)
     elif name == "tiff":
         info = read_tiff_info(content)
+        limits.check_size(info.width, info.height)
         lossless = not info.lossy
     with _errors_of(name):
         options: dict[str, Any] = {"access": "sequential", "fail_on": fail_on}

@@ -48,7 +48,7 @@ class OutputOptions:
             JPEG keeps colour at full resolution (4:4:4), below it halves it (4:2:0).
         lossless: True stores WebP without loss; contradicts JPEG.
         strip: leave EXIF, XMP and IPTC out; the colour profile always stays.
-        compression: 0…9 for PNG (default 2) and TIFF (default 1, deflate): higher is
+        compression: 0…9 for PNG (default 2; 1 for 16 bit) and TIFF (default 1, deflate): higher is
             smaller and slower, the pixels are the same.
 
     Raises:
@@ -238,7 +238,9 @@ def _saver_arguments(file_format: str, image: Image, options: OutputOptions) -> 
     arguments: dict[str, Any] = {"keep": _kept(image)}
     if file_format == "png":
         # Measured on enlarged photographs: "up" is the fastest filter and nearly the smallest.
-        level = 2 if options.compression is None else options.compression
+        # 16 bit samples are twice the bytes and mostly noise: level 1 keeps up, level 2 does not.
+        usual = 1 if image.format == "ushort" else 2
+        level = usual if options.compression is None else options.compression
         return arguments | {"compression": level, "filter": "up"}
     if file_format == "jpeg":
         quality = options.quality or 92

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from superres.errors import CorruptImage, UnsupportedFormat
 from superres.imageio.content import Content
 
+_WIDTH, _HEIGHT = 256, 257
 _SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLE_KIND = 254, 258, 259, 262, 339
 _LOSSY = {6, 7, 34892, 50001, 34712, 50002}
 _CIELAB, _PLAIN_RGB = 8, 2
@@ -22,12 +23,15 @@ class TiffInfo:
     Attributes:
         pages: pictures in the main chain, without thumbnails and other reduced copies.
         lossy: the first picture is stored with a lossy compression (JPEG, WebP, ...).
+        width, height: as stored; 0 if the file does not say.
         lab8_at: where the file says that its first picture is 8 bit CIE L*a*b*, or None.
     """
 
     pages: int
     lossy: bool
     lab8_at: int | None
+    width: int
+    height: int
     _order: str
 
     def as_rgb(self, content: Content) -> bytes:
@@ -74,7 +78,14 @@ def read_tiff_info(content: Content) -> TiffInfo:
         )
     photometric, where = tags.get(_PHOTOMETRIC, (1, 0))
     lab8_at = where if photometric == _CIELAB and bits == 8 else None
-    return TiffInfo(pages, tags.get(_COMPRESSION, (1, 0))[0] in _LOSSY, lab8_at, order)
+    return TiffInfo(
+        pages=pages,
+        lossy=tags.get(_COMPRESSION, (1, 0))[0] in _LOSSY,
+        lab8_at=lab8_at,
+        width=tags.get(_WIDTH, (0, 0))[0],
+        height=tags.get(_HEIGHT, (0, 0))[0],
+        _order=order,
+    )
 
 
 def _directory(

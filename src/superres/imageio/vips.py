@@ -33,7 +33,7 @@ def library() -> Any:
         EngineUnavailable: libvips is not installed or cannot be loaded.
     """
     # pyvips logs each operation, and each warning of a codec, to the root logger otherwise.
-    logging.getLogger("pyvips").setLevel(logging.CRITICAL)
+    logging.getLogger("pyvips").setLevel(logging.CRITICAL + 1)
     try:
         import pyvips
     except (ImportError, OSError) as exc:

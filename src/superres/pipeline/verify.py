@@ -7,14 +7,18 @@ is small, and at samples of the full-size pixels; they cost about a thousandth o
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 from superres.engines.base import TileResult
-from superres.tiling.window import mirrored
 
 FLAT = 4 / 255
 """An input with less contrast than this may well give a constant output."""
+
+_PATCH = 8
+"""Input pixels a side of the patch that is compared with plain enlargements."""
 
 MEAN_LIMIT, WORST_LIMIT = 0.06, 0.4
 """Largest mean and single difference of 8 × 8 block means between input and reduced result.
@@ -83,51 +87,31 @@ def _is_plain(
 ) -> bool:
     """Whether the pixels around the strongest edge are just an interpolation of the input."""
     scale = pixels.shape[0] // source.shape[0]
-    if scale == 1 or min(source.shape[:2]) < 16:
+    if scale == 1 or min(source.shape[:2]) < _PATCH + 8:
         return False
     grey = source.mean(2)
-    edges = np.abs(np.diff(grey, axis=1))[4:-12, 4:-12]
-    if not edges.size or edges.max() < 32 / 255:
+    edges = np.abs(np.diff(grey[4:-4, 4:-4], axis=1))
+    if edges.max() < 32 / 255:
         return False
-    y, x = (int(i) + 4 for i in np.unravel_index(int(edges.argmax()), edges.shape))
-    y, x = min(max(y - 4, 2), grey.shape[0] - 10), min(max(x - 4, 2), grey.shape[1] - 10)
-    got = _unit(pixels[y * scale : (y + 8) * scale, x * scale : (x + 8) * scale]).mean(2)
-    centre = (np.arange(8 * scale) + 0.5) / scale - 0.5
-    for kernel in (_nearest, _linear, _cubic):
-        row, column = _matrix(kernel, centre + y, grey.shape[0]), _matrix(
-            kernel, centre + x, grey.shape[1]
-        )
-        plain = np.clip(row @ grey @ column.T, 0, 1)
+    y, x = (int(i) for i in np.unravel_index(int(edges.argmax()), edges.shape))
+    y, x = min(y, grey.shape[0] - _PATCH - 2), min(x, grey.shape[1] - _PATCH - 2)
+    y, x = max(y, 2), max(x, 2)
+    around = grey[y - 2 : y + _PATCH + 2, x - 2 : x + _PATCH + 2]
+    got = _unit(
+        pixels[y * scale : (y + _PATCH) * scale, x * scale : (x + _PATCH) * scale]
+    ).mean(2)
+    for matrix in _interpolations(scale):
+        plain = np.clip(matrix @ around @ matrix.T, 0, 1)
         if np.abs(plain - got).max() < 1.5 / 255:
             return True
     return False
 
 
-def _nearest(d: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (np.abs(d) < 0.5).astype(np.float64)
-
-
-def _linear(d: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(0, 1 - np.abs(d))
-
-
-def _cubic(d: NDArray[np.float64]) -> NDArray[np.float64]:
-    d = np.abs(d)
+@cache
+def _interpolations(scale: int) -> tuple[NDArray[np.float64], ...]:
+    """Nearest, linear and cubic weights from ``_PATCH`` + 4 samples to the middle ``_PATCH``."""
+    at = (np.arange(_PATCH * scale) + 0.5) / scale - 0.5 + 2
+    d = np.abs(at[:, None] - np.arange(_PATCH + 4)[None, :])
     near, far = 1.5 * d**3 - 2.5 * d**2 + 1, -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
-    return np.where(d <= 1, near, np.where(d < 2, far, 0.0))
-
-
-def _matrix(kernel, at: NDArray[np.float64], length: int) -> NDArray[np.float64]:  # type: ignore[no-untyped-def]
-    """Interpolation weights from ``length`` samples to the positions ``at``."""
-    matrix = np.zeros((len(at), length))
-    first = np.floor(at).astype(int) - 1
-    for k in range(4):
-        index = first + k
-        weights = kernel(at - index)
-        np.add.at(matrix, (np.arange(len(at)), mirrored_at(index, length)), weights)
-    return matrix
-
-
-def mirrored_at(index: NDArray[np.intp], length: int) -> NDArray[np.intp]:
-    index = index % (2 * length)
-    return np.minimum(index, 2 * length - 1 - index)
+    cubic = np.where(d <= 1, near, np.where(d < 2, far, 0.0))
+    return (d < 0.5).astype(np.float64), np.maximum(0, 1 - d), cubic

@@ -107,12 +107,15 @@ def test_a_closed_canvas_says_so(scratch):
 # ---------------------------------------------------------------- scratch
 
 
+def fill_and_stop(scratch: Scratch) -> None:
+    file = scratch.new_file(1000)
+    assert os.fstat(file.fd).st_size == 1000
+    raise KeyboardInterrupt
+
+
 def test_scratch_leaves_nothing_after_an_exception(tmp_path):
     with pytest.raises(KeyboardInterrupt), Scratch(tmp_path) as scratch:
-        file = scratch.new_file(1000)
-        assert os.fstat(file.fd).st_size == 1000
-        raise KeyboardInterrupt
-    assert file.closed
+        fill_and_stop(scratch)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -477,6 +477,16 @@ def huge_gif() -> bytes:
     return bytes(data)
 
 
+def huge_tiff() -> bytes:
+    data = bytearray(tiff(photo(), photometric="rgb"))
+    (directory,) = struct.unpack_from("<I", data, 4)
+    for entry in range(directory + 2, directory + 200, 12):
+        if struct.unpack_from("<H", data, entry) == (256,):
+            struct.pack_into("<HII", data, entry + 2, 4, 1, 1 << 30)
+            return bytes(data)
+    raise AssertionError("no ImageWidth")
+
+
 def huge_bmp() -> bytes:
     return (
         b"BM"
@@ -495,8 +505,9 @@ def huge_bmp() -> bytes:
             b"\xff\xc0\0\x11\x08\0\x3d\0\x53", b"\xff\xc0\0\x11\x08\xff\xdc\xff\xdc"
         ),
         huge_gif(),
+        huge_tiff(),
     ],
-    ids=["png", "png-side", "bmp", "jpeg", "gif"],
+    ids=["png", "png-side", "bmp", "jpeg", "gif", "tiff"],
 )
 def test_huge_headers_are_refused_at_once(data, limits, scratch):
     started = time.perf_counter()

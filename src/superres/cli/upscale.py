@@ -1,0 +1,480 @@
+"""``superres upscale``: pictures in, larger pictures out."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from superres.cli import completion
+from superres.cli.edge import FAILED
+from superres.errors import BadParameter, ImageTooLarge, SuperresError
+
+if TYPE_CHECKING:
+    from superres.cli.inputs import Found
+    from superres.cli.plan import Destination, Plan
+    from superres.pipeline import UpscaleOptions, Upscaler
+    from superres.settings import Settings
+
+EXAMPLES = """\
+[bold]Examples[/bold]
+
+One photo, four times as large, beside the original as photo_x4.png:
+  [cyan]superres upscale photo.jpg[/cyan]
+
+A folder with its subfolders, going on where an earlier run stopped:
+  [cyan]superres upscale holiday/ -o large/ --recursive --resume[/cyan]
+
+A print: 24 megapixels, as a high-quality JPEG:
+  [cyan]superres upscale photo.jpg --megapixels 24 -o print.jpg --quality 95[/cyan]
+
+In a pipe, from standard input to standard output:
+  [cyan]curl -s https://example.org/a.jpg | superres upscale - > a.png[/cyan]
+
+See first what would be done, and how long it may take:
+  [cyan]superres upscale holiday/ --dry-run[/cyan]
+
+[bold]Exit status[/bold]: 0 all done, 1 some failed, 2 not understood, 130 Ctrl-C.\
+"""
+
+_SIZE = "Size (instead of --scale)"
+_MODEL = "Look"
+_OUTPUT = "Result"
+_FILES = "Files"
+_MACHINE = "Machine"
+_TALK = "Messages"
+
+
+def upscale(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT",
+            help="Files, folders, patterns like '*.jpg'; - is standard input.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="A file if it ends like a picture (.png …), else a folder, made if needed. "
+            "Without it results lie beside their inputs: photo_x4.png.",
+        ),
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            "--scale",
+            "-s",
+            metavar="NUMBER",
+            help="How many times as large: 1 to 16, fractions too; 1 repairs at the same "
+            "size. [dim]\\[default: 4][/dim]",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME",
+            autocompletion=completion.model_names,
+            help="Which network; see: superres models list [dim]\\[default: general][/dim]",
+        ),
+    ] = None,
+    width: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PIXELS",
+            rich_help_panel=_SIZE,
+            help="This wide; with --height, as large as fits both.",
+        ),
+    ] = None,
+    height: Annotated[
+        int | None,
+        typer.Option(metavar="PIXELS", rich_help_panel=_SIZE, help="This high."),
+    ] = None,
+    megapixels: Annotated[
+        float | None,
+        typer.Option(metavar="NUMBER", rich_help_panel=_SIZE, help="Millions of pixels in all."),
+    ] = None,
+    fidelity: Annotated[
+        float | None,
+        typer.Option(
+            metavar="0…1",
+            rich_help_panel=_MODEL,
+            help="0 is the model alone, crisp; 1 invents nothing. "
+            "[dim]\\[default: the model's own][/dim]",
+        ),
+    ] = None,
+    no_colour_lock: Annotated[
+        bool,
+        typer.Option(
+            "--no-colour-lock",
+            rich_help_panel=_MODEL,
+            help="Let the model shift colours.",
+        ),
+    ] = False,
+    file_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            rich_help_panel=_OUTPUT,
+            autocompletion=completion.formats,
+            help="png, jpeg, webp or tiff. Without it: what -o says, else the input's own "
+            "where that is exact, else png.",
+        ),
+    ] = None,
+    quality: Annotated[
+        int | None,
+        typer.Option(
+            metavar="1…100",
+            rich_help_panel=_OUTPUT,
+            help="Of JPEG and WebP. [dim]\\[default: 92, WebP 90][/dim]",
+        ),
+    ] = None,
+    lossless: Annotated[
+        bool,
+        typer.Option("--lossless", rich_help_panel=_OUTPUT, help="WebP without any loss."),
+    ] = False,
+    strip: Annotated[
+        bool,
+        typer.Option(
+            "--strip",
+            rich_help_panel=_OUTPUT,
+            help="Leave out camera data, place and captions; colours stay right.",
+        ),
+    ] = False,
+    recursive: Annotated[
+        bool,
+        typer.Option(
+            "--recursive",
+            "-r",
+            rich_help_panel=_FILES,
+            help="Also folders inside folders; -o keeps their structure.",
+        ),
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            rich_help_panel=_FILES,
+            help="Keep results that are there and valid; make the others.",
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            rich_help_panel=_FILES,
+            help="Replace results that are there. Inputs are never replaced.",
+        ),
+    ] = False,
+    first_frame: Annotated[
+        bool,
+        typer.Option(
+            "--first-frame",
+            rich_help_panel=_FILES,
+            help="Of animations and multi-page files take the first; else they are refused.",
+        ),
+    ] = False,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs",
+            metavar="N",
+            rich_help_panel=_FILES,
+            help="Files at a time. One picture already keeps all cores busy; 2 or 3 help with "
+            "many small ones.",
+        ),
+    ] = 1,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            rich_help_panel=_FILES,
+            help="Only tell what would be done, and the time it may take.",
+        ),
+    ] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=_MACHINE,
+            autocompletion=completion.devices,
+            help="auto, cpu, or fake (repeats pixels, for trials). [dim]\\[default: auto][/dim]",
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=_MACHINE,
+            autocompletion=completion.precisions,
+            help="auto, f16, bf16 or f32. [dim]\\[default: auto][/dim]",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=_MACHINE,
+            help="Settings file; else superres.toml here or in your configuration folder.",
+        ),
+    ] = None,
+    json: Annotated[
+        bool,
+        typer.Option(
+            "--json", rich_help_panel=_TALK, help="A line of JSON per file on standard output."
+        ),
+    ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", rich_help_panel=_TALK, help="No progress, only errors."),
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", rich_help_panel=_TALK, help="Errors with where they came from."),
+    ] = False,
+) -> None:
+    """Enlarge pictures: photographs, drawings, scans.
+
+    Reads JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF and HEIC; writes PNG, JPEG, WebP and TIFF. \
+Colour profile, orientation, 16 bits and transparency are kept. A file that fails does not \
+stop the others, and no result is ever left half-written.
+    """
+    _check(locals())
+    from superres import settings
+    from superres.cli.inputs import STDIN
+    from superres.cli.plan import destination
+
+    given = {"engine.device": device, "engine.precision": precision}
+    chosen = settings.load(config, given)
+    where = destination(output, inputs)
+    _check_format(where, file_format, quality, lossless)
+    if json and where.stdout:
+        raise BadParameter(
+            "--json and the picture cannot both go to standard output; name a file with -o."
+        )
+
+    from superres.imageio import OutputOptions
+    from superres.pipeline import UpscaleOptions, Upscaler
+
+    options = UpscaleOptions(
+        scale=scale,
+        width=width,
+        height=height,
+        megapixels=megapixels,
+        model=model or chosen.models.default,
+        fidelity=fidelity,
+        colour_lock=not no_colour_lock,
+        first_frame=first_frame,
+        output=OutputOptions(
+            format=file_format, quality=quality, lossless=lossless or None, strip=strip
+        ),
+    )
+    data = _read_stdin(chosen.limits.max_input_bytes) if STDIN in inputs else None
+    how = _How(recursive, resume, overwrite, jobs, dry_run, json, quiet, debug)
+    upscaler = Upscaler(chosen)
+    try:
+        code = _Session(upscaler, chosen, options, where, how).go(inputs, data)
+    finally:
+        upscaler.close()
+    raise typer.Exit(code)
+
+
+def _check(given: dict[str, Any]) -> None:
+    """Refuse what contradicts itself or is out of range, before anything is loaded."""
+    sizes = [name for name in ("scale", "megapixels") if given[name] is not None]
+    if given["width"] is not None or given["height"] is not None:
+        sizes.append("width" if given["width"] is not None else "height")
+    if len(sizes) > 1:
+        raise BadParameter(f"--{sizes[0]} and --{sizes[1]} exclude each other; give one of them.")
+    if given["resume"] and given["overwrite"]:
+        raise BadParameter(
+            "--resume keeps finished results and --overwrite replaces them; give one of them."
+        )
+    ranges: dict[str, tuple[float, float]] = {"scale": (1, 16), "fidelity": (0, 1)}
+    ranges |= {"quality": (1, 100), "jobs": (1, 64), "width": (1, math.inf)}
+    ranges |= {"height": (1, math.inf), "megapixels": (sys.float_info.min, math.inf)}
+    for name, (least, most) in ranges.items():
+        value = given[name]
+        if value is None or (least <= value <= most and math.isfinite(value)):
+            continue
+        expected = f"from {least:g} to {most:g}" if most < math.inf else "more than 0"
+        raise BadParameter(f"--{name} must be {expected}, not {value:g}.")
+
+
+def _check_format(
+    where: Destination, file_format: str | None, quality: int | None, lossless: bool
+) -> None:
+    """Refuse format options that say different things.
+
+    Raises:
+        BadParameter: they do.
+    """
+    from superres.imageio import format_name
+
+    named = format_name(file_format) if file_format else None
+    implied = format_name(where.file.suffix) if where.file else None
+    if named and implied and named != implied:
+        raise BadParameter(
+            f"--format {named} contradicts the name {where.file}; change one of them."
+        )
+    final = named or implied
+    if quality is not None and final not in ("jpeg", "webp"):
+        have = f"{final.upper()} has none" if final else "the result would be PNG"
+        raise BadParameter(
+            f"--quality is for JPEG and WebP and {have}; add --format jpeg or --format webp."
+        )
+    if lossless and final == "jpeg":
+        raise BadParameter("--lossless cannot be had in JPEG; choose png, webp or tiff.")
+    if lossless and quality is not None:
+        raise BadParameter("--lossless and --quality exclude each other; give one of them.")
+
+
+def _read_stdin(most: int) -> bytes:
+    if sys.stdin.isatty():
+        raise BadParameter("Standard input is a terminal; pipe a picture into it (< photo.jpg).")
+    data = sys.stdin.buffer.read(most + 1)
+    if len(data) > most:
+        raise ImageTooLarge(
+            f"Standard input holds more than {most:,} bytes; to allow more, raise "
+            "max_input_bytes under [limits] in superres.toml."
+        )
+    return data
+
+
+@dataclass(frozen=True)
+class _How:
+    """The options that are about files and words, not about pixels."""
+
+    recursive: bool
+    resume: bool
+    overwrite: bool
+    jobs: int
+    dry_run: bool
+    json: bool
+    quiet: bool
+    debug: bool
+
+
+class _Session:
+    """One call of the command, from inputs to exit code."""
+
+    def __init__(
+        self,
+        upscaler: Upscaler,
+        settings: Settings,
+        options: UpscaleOptions,
+        where: Destination,
+        how: _How,
+    ) -> None:
+        from superres.cli.console import error_console
+
+        self._upscaler = upscaler
+        self._settings = settings
+        self._options = options
+        self._where = where
+        self._how = how
+        self._console = error_console()
+
+    def go(self, inputs: Sequence[str], data: bytes | None) -> int:
+        from superres.cli import report
+        from superres.cli.interrupt import Interrupt
+        from superres.cli.progress import State, display
+        from superres.cli.run import run
+
+        how, console = self._how, self._console
+        found = self._find(inputs)
+        plan = self._plan(found, data)
+        told = report.Reporter(console, json=how.json, quiet=how.quiet, total=len(plan.tasks))
+        for failure in plan.failures:
+            told.problem(failure)
+        for skipped in plan.skipped:
+            told.skipped(skipped)
+        if how.dry_run:
+            self._dry_run(plan)
+            return FAILED if plan.failures else 0
+        if plan.tasks and not how.quiet:
+            report.announce(console, plan)
+        pixels = sum(task.pixels for task in plan.tasks)
+        state = State(len(plan.tasks), pixels, report.expected(plan.tasks))
+        bars = not (how.json and sys.stdout.isatty())
+        shows = display(console, state, quiet=how.quiet or not plan.tasks, bars=bars)
+        with Interrupt(before_exit=lambda: console.show_cursor(True)) as interrupt:
+            outcome = run(
+                plan.tasks,
+                self._upscaler,
+                self._options,
+                jobs=min(how.jobs, max(1, len(plan.tasks))),
+                interrupt=interrupt,
+                state=state,
+                display=shows,
+                listener=told,
+                debug=how.debug,
+            )
+        failures = plan.failures + outcome.failures
+        several = len(plan.tasks) + len(plan.skipped) + len(failures) > 1
+        if not how.quiet:
+            if several or plan.skipped:
+                report.summarise(console, plan, outcome, found.ignored)
+            if several and failures and plan.tasks:  # else they stand right above
+                report.list_failures(console, failures)
+            if interrupt.code:
+                report.interrupted(console, plan, outcome)
+        return interrupt.code or (FAILED if failures else 0)
+
+    def _find(self, inputs: Sequence[str]) -> Found:
+        from dataclasses import asdict
+
+        from superres.cli.inputs import find
+        from superres.imageio import Limits, read_header
+
+        limits = Limits(**asdict(self._settings.limits))
+
+        def is_picture(path: Path) -> bool:
+            try:
+                read_header(path, limits)
+            except SuperresError:
+                return False
+            return True
+
+        return find(
+            inputs,
+            recursive=self._how.recursive,
+            avoid=self._where.folder,
+            is_picture=is_picture,
+        )
+
+    def _plan(self, found: Found, data: bytes | None) -> Plan:
+        from superres.cli.plan import Failure, make_plan
+
+        plan = make_plan(
+            found.sources,
+            self._where,
+            self._options,
+            lambda source, target: self._upscaler.estimate(source, target, self._options),
+            data=data,
+            resume=self._how.resume,
+            overwrite=self._how.overwrite,
+        )
+        plan.failures[:0] = [Failure(word, error) for word, error in found.problems]
+        return plan
+
+    def _dry_run(self, plan: Plan) -> None:
+        from superres.cli import report
+        from superres.cli.console import output_console
+
+        if self._how.json:
+            report.dry_run_json(plan)
+        else:
+            report.dry_run(output_console(), plan)
