@@ -196,7 +196,8 @@ def make_plan(
         except SuperresError as exc:
             plan.failures.append(Failure(source.word, exc))
     _drop_results(plan)
-    _settle(plan, sources, resume)
+    dropped = {skipped.source for skipped in plan.skipped}
+    _settle(plan, [source for source in sources if source not in dropped], resume)
     return plan
 
 

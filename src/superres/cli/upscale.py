@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from superres.cli import completion
-from superres.cli.edge import FAILED
-from superres.errors import BadParameter, ImageTooLarge, SuperresError
+from superres.errors import BadParameter, ImageTooLarge
 
 if TYPE_CHECKING:
-    from superres.cli.inputs import Found
-    from superres.cli.plan import Destination, Plan
-    from superres.pipeline import UpscaleOptions, Upscaler
-    from superres.settings import Settings
+    from superres.cli.plan import Destination
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -265,6 +259,7 @@ stop the others, and no result is ever left half-written.
             "--json and the picture cannot both go to standard output; name a file with -o."
         )
 
+    from superres.cli.session import How, Session
     from superres.imageio import OutputOptions
     from superres.pipeline import UpscaleOptions, Upscaler
 
@@ -282,10 +277,10 @@ stop the others, and no result is ever left half-written.
         ),
     )
     data = _read_stdin(chosen.limits.max_input_bytes) if STDIN in inputs else None
-    how = _How(recursive, resume, overwrite, jobs, dry_run, json, quiet, debug)
+    how = How(recursive, resume, overwrite, jobs, dry_run, json, quiet, debug)
     upscaler = Upscaler(chosen)
     try:
-        code = _Session(upscaler, chosen, options, where, how).go(inputs, data)
+        code = Session(upscaler, chosen, options, where, how).go(inputs, data)
     finally:
         upscaler.close()
     raise typer.Exit(code)
@@ -351,130 +346,3 @@ def _read_stdin(most: int) -> bytes:
             "max_input_bytes under [limits] in superres.toml."
         )
     return data
-
-
-@dataclass(frozen=True)
-class _How:
-    """The options that are about files and words, not about pixels."""
-
-    recursive: bool
-    resume: bool
-    overwrite: bool
-    jobs: int
-    dry_run: bool
-    json: bool
-    quiet: bool
-    debug: bool
-
-
-class _Session:
-    """One call of the command, from inputs to exit code."""
-
-    def __init__(
-        self,
-        upscaler: Upscaler,
-        settings: Settings,
-        options: UpscaleOptions,
-        where: Destination,
-        how: _How,
-    ) -> None:
-        from superres.cli.console import error_console
-
-        self._upscaler = upscaler
-        self._settings = settings
-        self._options = options
-        self._where = where
-        self._how = how
-        self._console = error_console()
-
-    def go(self, inputs: Sequence[str], data: bytes | None) -> int:
-        from superres.cli import report
-        from superres.cli.interrupt import Interrupt
-        from superres.cli.progress import State, display
-        from superres.cli.run import run
-
-        how, console = self._how, self._console
-        found = self._find(inputs)
-        plan = self._plan(found, data)
-        told = report.Reporter(console, json=how.json, quiet=how.quiet, total=len(plan.tasks))
-        for failure in plan.failures:
-            told.problem(failure)
-        for skipped in plan.skipped:
-            told.skipped(skipped)
-        if how.dry_run:
-            self._dry_run(plan)
-            return FAILED if plan.failures else 0
-        if plan.tasks and not how.quiet:
-            report.announce(console, plan)
-        pixels = sum(task.pixels for task in plan.tasks)
-        state = State(len(plan.tasks), pixels, report.expected(plan.tasks))
-        bars = not (how.json and sys.stdout.isatty())
-        shows = display(console, state, quiet=how.quiet or not plan.tasks, bars=bars)
-        with Interrupt(before_exit=lambda: console.show_cursor(True)) as interrupt:
-            outcome = run(
-                plan.tasks,
-                self._upscaler,
-                self._options,
-                jobs=min(how.jobs, max(1, len(plan.tasks))),
-                interrupt=interrupt,
-                state=state,
-                display=shows,
-                listener=told,
-                debug=how.debug,
-            )
-        failures = plan.failures + outcome.failures
-        several = len(plan.tasks) + len(plan.skipped) + len(failures) > 1
-        if not how.quiet:
-            if several or plan.skipped:
-                report.summarise(console, plan, outcome, found.ignored)
-            if several and failures and plan.tasks:  # else they stand right above
-                report.list_failures(console, failures)
-            if interrupt.code:
-                report.interrupted(console, plan, outcome)
-        return interrupt.code or (FAILED if failures else 0)
-
-    def _find(self, inputs: Sequence[str]) -> Found:
-        from dataclasses import asdict
-
-        from superres.cli.inputs import find
-        from superres.imageio import Limits, read_header
-
-        limits = Limits(**asdict(self._settings.limits))
-
-        def is_picture(path: Path) -> bool:
-            try:
-                read_header(path, limits)
-            except SuperresError:
-                return False
-            return True
-
-        return find(
-            inputs,
-            recursive=self._how.recursive,
-            avoid=self._where.folder,
-            is_picture=is_picture,
-        )
-
-    def _plan(self, found: Found, data: bytes | None) -> Plan:
-        from superres.cli.plan import Failure, make_plan
-
-        plan = make_plan(
-            found.sources,
-            self._where,
-            self._options,
-            lambda source, target: self._upscaler.estimate(source, target, self._options),
-            data=data,
-            resume=self._how.resume,
-            overwrite=self._how.overwrite,
-        )
-        plan.failures[:0] = [Failure(word, error) for word, error in found.problems]
-        return plan
-
-    def _dry_run(self, plan: Plan) -> None:
-        from superres.cli import report
-        from superres.cli.console import output_console
-
-        if self._how.json:
-            report.dry_run_json(plan)
-        else:
-            report.dry_run(output_console(), plan)

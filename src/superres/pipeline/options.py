@@ -178,3 +178,16 @@ def target_size(width: int, height: int, options: UpscaleOptions) -> tuple[int, 
 
 def _rounded(value: float) -> int:
     return max(1, math.floor(value + 0.5))
+
+
+def default_target(source: Path, options: UpscaleOptions, estimate: Estimate) -> Path:
+    """Where a result goes if nobody says: beside its source, ``photo_x4.png``.
+
+    A result whose size was asked for in pixels is called by it: ``photo_1920x1080.png``.
+    """
+    if options.width is None and options.height is None and options.megapixels is None:
+        label = f"x{DEFAULT_SCALE if options.scale is None else options.scale:g}"
+    else:
+        label = f"{estimate.out_width}x{estimate.out_height}"
+    extension = {"jpeg": ".jpg", "tiff": ".tif"}.get(estimate.format, f".{estimate.format}")
+    return source.with_name(f"{source.stem}_{label}{extension}")

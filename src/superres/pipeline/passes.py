@@ -16,6 +16,7 @@ from superres.errors import BadOutput
 from superres.imageio import Canvas
 from superres.models.recipe import Recipe, alpha_recipe
 from superres.pipeline import alpha as transparency
+from superres.pipeline.flat import keep_flat
 from superres.pipeline.sessions import Sessions
 from superres.pipeline.verify import fault
 from superres.tiling.blend import Assembler
@@ -160,6 +161,7 @@ class Pass:
 
     def _finished(self, job: _Job) -> NDArray[Any]:
         pixels = self._checked(job.image, self._recipe, job.colour.result()).pixels
+        keep_flat(pixels, job.image)
         if job.alpha is None:
             return pixels
         scale = self._recipe.scale

@@ -1,0 +1,212 @@
+"""The library's front door: pictures in whatever form Python people have them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from superres.errors import BadParameter
+from superres.imageio import OutputOptions
+from superres.pipeline import FileReport, Progress, UpscaleOptions
+from superres.pipeline import Upscaler as Pipeline
+from superres.pipeline.options import default_target
+from superres.settings import load
+
+if TYPE_CHECKING:
+    from PIL import Image as PillowImage
+
+    from superres.engines.base import Engine
+    from superres.settings import Settings
+
+    Pillow = TypeVar("Pillow", bound=PillowImage.Image)
+Pixels = TypeVar("Pixels", bound=NDArray[Any])
+
+_PILLOW_MODES = ("L", "LA", "RGB", "RGBA", "I;16")
+
+
+class Upscaler:
+    """A loaded model, for any number of pictures.
+
+    Networks are loaded for the first picture of a size and kept. Thread-safe: several
+    threads may share one, and their tiles then take turns on the device.
+
+    Args:
+        model: a name from ``superres models list``; None takes the settings' default.
+        fidelity: 0…1, share of the faithful model; 0 is the model alone, 1 the faithful
+            model alone. None takes the model's default.
+        colour_lock: hold low-frequency colour to the input's.
+        settings: see ``superres.settings``; None reads ``superres.toml`` and the environment.
+        engine: computes instead of the one that the settings name.
+
+    Raises:
+        ModelNotFound: no such model.
+        BadParameter: ``fidelity`` outside 0…1, or wrong settings.
+        EngineUnavailable: the engine cannot be had on this machine.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        fidelity: float | None = None,
+        colour_lock: bool = True,
+        settings: Settings | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        settings = settings or load()
+        self._options = {
+            "model": model or settings.models.default,
+            "fidelity": fidelity,
+            "colour_lock": colour_lock,
+        }
+        UpscaleOptions(**self._options)  # type: ignore[arg-type]  # checks them now
+        self._pipeline = Pipeline(settings, engine=engine)
+
+    def __enter__(self) -> Upscaler:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the loaded networks go. Safe to repeat."""
+        self._pipeline.close()
+
+    @overload
+    def upscale(self, image: str | os.PathLike[str], scale: float | None = ..., **how: Any) -> Path: ...
+    @overload
+    def upscale(self, image: bytes, scale: float | None = ..., **how: Any) -> bytes: ...
+    @overload
+    def upscale(self, image: Pixels, scale: float | None = ..., **how: Any) -> Pixels: ...
+    @overload
+    def upscale(self, image: Pillow, scale: float | None = ..., **how: Any) -> Pillow: ...
+
+    def upscale(
+        self,
+        image: Any,
+        scale: float | None = None,
+        *,
+        width: int | None = None,
+        height: int | None = None,
+        megapixels: float | None = None,
+        output: str | os.PathLike[str] | None = None,
+        format: str | None = None,
+        quality: int | None = None,
+        lossless: bool | None = None,
+        strip: bool = False,
+        first_frame: bool = False,
+        on_progress: Callable[[Progress], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Any:
+        """Enlarge one picture; what comes back is what went in: see :func:`superres.upscale`."""
+        options = UpscaleOptions(
+            scale=scale,
+            width=width,
+            height=height,
+            megapixels=megapixels,
+            first_frame=first_frame,
+            output=OutputOptions(format=format, quality=quality, lossless=lossless, strip=strip),
+            **self._options,  # type: ignore[arg-type]
+        )
+        hooks = {"on_progress": on_progress, "cancelled": cancelled}
+        if isinstance(image, str | os.PathLike):
+            source = Path(image)
+            target = Path(output) if output is not None else self._beside(source, options)
+            self._pipeline.upscale_file(source, target, options, **hooks)  # type: ignore[arg-type]
+            return target
+        if output is not None:
+            target = Path(output)
+            if not isinstance(image, bytes | bytearray | memoryview):
+                raise BadParameter("output goes with a path or bytes; save arrays yourself.")
+            self._pipeline.upscale_file(bytes(image), target, options, **hooks)  # type: ignore[arg-type]
+            return target.read_bytes()
+        if isinstance(image, bytes | bytearray | memoryview):
+            report: FileReport = self._pipeline.upscale_file(bytes(image), None, options, **hooks)  # type: ignore[arg-type]
+            return report.data
+        pillow = sys.modules.get("PIL.Image")
+        if pillow is not None and isinstance(image, pillow.Image):
+            return self._pillow(image, options, hooks)
+        return self._pipeline.upscale_pixels(image, options, **hooks)  # type: ignore[arg-type]
+
+    def _beside(self, source: Path, options: UpscaleOptions) -> Path:
+        return default_target(source, options, self._pipeline.estimate(source, None, options))
+
+    def _pillow(self, image: Any, options: UpscaleOptions, hooks: dict[str, Any]) -> Any:
+        from PIL import Image
+
+        info = dict(image.info)
+        if image.mode == "P":
+            image = image.convert("RGBA" if "transparency" in info else "RGB")
+        elif image.mode == "1":
+            image = image.convert("L")
+        if image.mode not in _PILLOW_MODES:
+            raise BadParameter(
+                f"A Pillow picture must have the mode {', '.join(_PILLOW_MODES)}, P or 1, not "
+                f"{image.mode}; pass the file itself, which keeps its colours right."
+            )
+        result = Image.fromarray(self._pipeline.upscale_pixels(np.asarray(image), options, **hooks))
+        info.pop("transparency", None)
+        result.info = info
+        return result
+
+
+_shared: dict[tuple[str | None, float | None, bool], Upscaler] = {}
+_shared_lock = threading.Lock()
+
+
+def upscale(
+    image: Any,
+    scale: float | None = None,
+    model: str | None = None,
+    *,
+    fidelity: float | None = None,
+    colour_lock: bool = True,
+    **how: Any,
+) -> Any:
+    """Enlarge one picture.
+
+    Args:
+        image: one of
+
+            - a path (str or PathLike): the result is written beside it, ``photo_x4.png``,
+              or to ``output``, and its Path is returned;
+            - the bytes of a file: the bytes of the result's file are returned;
+            - a Pillow picture (L, LA, RGB, RGBA, I;16, P, 1): a Pillow picture is returned,
+              its ``info`` with profile, EXIF and resolution kept;
+            - a numpy array, ``(h, w)``, ``(h, w, 1…4)``, uint8 0…255, uint16 0…65535 or
+              float32 0…1, alpha last and not premultiplied: an array of the same dtype and
+              number of dimensions is returned.
+        scale: 1…16, fractions too; 4 if no size is given either. 1 repairs at its own size.
+        model: a name from ``superres models list``; None takes the settings' default.
+        fidelity: 0…1, share of the faithful model; None takes the model's default.
+        colour_lock: hold low-frequency colour to the input's.
+        **how: ``width``, ``height``, ``megapixels``: size of the result instead of a scale.
+            ``output``: file to write (for a path or bytes). ``format`` ("png", "jpeg", "webp",
+            "tiff"), ``quality`` (1…100), ``lossless``, ``strip``: how files are stored.
+            ``first_frame``: take the first frame of an animation. ``on_progress``: called with
+            :class:`superres.Progress`. ``cancelled``: asked between tiles, True stops.
+
+    Returns:
+        The enlarged picture, of exactly round(w·scale) × round(h·scale) pixels.
+
+    Raises:
+        BadParameter, UnsupportedFormat, CorruptImage, ImageTooLarge, ImageTooSmall: the picture
+            or an option is at fault.
+        ModelNotFound, WeightsMissing, EngineUnavailable, OutOfMemory, BadOutput: the machine is.
+        OutputError: the result cannot be written.
+        Cancelled: ``cancelled`` said so.
+    """
+    key = (model, fidelity, colour_lock)
+    with _shared_lock:
+        upscaler = _shared.get(key)
+        if upscaler is None:
+            _shared.clear()  # one model at a time; keep an Upscaler for more
+            upscaler = _shared[key] = Upscaler(model, fidelity=fidelity, colour_lock=colour_lock)
+    return upscaler.upscale(image, scale, **how)

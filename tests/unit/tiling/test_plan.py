@@ -1,0 +1,113 @@
+"""Plans: every pixel from somewhere, never from too near a window's border, soon made."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from superres.tiling.plan import EDGE, Plan, Policy, Span, make_plan
+
+SIDES = st.one_of(st.integers(1, 200), st.integers(1, 5000))
+POLICIES = st.builds(
+    Policy,
+    context=st.integers(0, 40),
+    ramp=st.integers(0, 32),
+    max_area=st.sampled_from([1, 32 * 32, 64 * 64, 128 * 128, 224 * 224, 512 * 512, 1 << 22]),
+    quantum=st.sampled_from([1, 16, 32]),
+)
+SOME = given(SIDES, SIDES, POLICIES, st.integers(1, 8))
+
+
+def axes(plan: Plan) -> list[tuple[tuple[Span, ...], int, int]]:
+    """Spans, picture length and window length of both axes."""
+    return [
+        (plan.rows, plan.height, plan.window[0]),
+        (plan.columns, plan.width, plan.window[1]),
+    ]
+
+
+@SOME
+def test_every_pixel_comes_from_one_tile_or_from_a_ramp_of_two(height, width, policy, streams):
+    for spans, length, _ in axes(make_plan(height, width, policy, streams)):
+        weight = np.zeros(length)
+        tiles = np.zeros(length, int)
+        for span in spans:
+            # No tile may reach outside: a negative slice would silently wrap around.
+            assert 0 <= span.lo < span.hi <= length
+            own = np.ones(span.hi - span.lo)
+            for n, end in ((span.ramp_in, slice(None)), (span.ramp_out, slice(None, None, -1))):
+                own[end][:n] *= (np.arange(n) + 0.5) / max(1, n)
+            weight[span.lo : span.hi] += own
+            tiles[span.lo : span.hi] += 1
+        np.testing.assert_allclose(weight, 1, atol=1e-12)
+        assert tiles.max() <= (2 if policy.ramp else 1)
+
+
+@SOME
+def test_neighbours_share_exactly_their_ramp(height, width, policy, streams):
+    for spans, length, _ in axes(make_plan(height, width, policy, streams)):
+        assert spans[0].lo == spans[0].ramp_in == spans[-1].ramp_out == 0
+        assert spans[-1].hi == length
+        for one, two in zip(spans[:-1], spans[1:], strict=True):
+            assert one.hi - two.lo == one.ramp_out == two.ramp_in == policy.ramp
+
+
+@SOME
+def test_what_is_kept_lies_deep_enough_inside_its_window(height, width, policy, streams):
+    for spans, length, window in axes(make_plan(height, width, policy, streams)):
+        for span in spans:
+            assert span.start >= -EDGE
+            before, after = span.lo - span.start, span.start + window - span.hi
+            assert before >= (policy.context if span.lo > 0 else EDGE)
+            assert after >= (policy.context if span.hi < length else EDGE)
+
+
+@SOME
+def test_windows_keep_to_the_quantum_and_the_area(height, width, policy, streams):
+    plan = make_plan(height, width, policy, streams)
+    assert all(side % policy.quantum == 0 and side > 0 for side in plan.window)
+    if plan.window[0] * plan.window[1] > policy.max_area:
+        # Then nothing smaller can be had: what is cut finest already is too large.
+        tiny = Policy(policy.context, policy.ramp, 1, policy.quantum)
+        assert make_plan(height, width, tiny, streams).window == plan.window
+        least = max(policy.overlap + 2 * max(policy.quantum, policy.context, policy.ramp, EDGE), 48)
+        assert max(plan.window) <= max(least, 2 * policy.quantum) + policy.quantum
+
+
+@SOME
+def test_tiles_are_rows_times_columns_in_reading_order(height, width, policy, streams):
+    plan = make_plan(height, width, policy, streams)
+    tiles = list(plan.tiles())
+    assert len(tiles) == len(plan) == len(plan.rows) * len(plan.columns)
+    assert tiles[: len(plan.columns)] == [
+        type(tiles[0])(plan.rows[0], column) for column in plan.columns
+    ]
+    assert plan.cost == len(tiles) * plan.window[0] * plan.window[1]
+    assert plan == make_plan(height, width, policy, streams)
+
+
+@pytest.mark.parametrize("streams", [1, 8])
+def test_a_picture_that_fits_is_one_tile_for_one_stream_and_several_for_many(streams):
+    plan = make_plan(400, 400, Policy(24), streams)
+    assert (len(plan) == 1) == (streams == 1)
+
+
+def test_a_large_picture_costs_little_more_than_itself():
+    plan = make_plan(3000, 4000, Policy(24), 4)
+    assert plan.cost < 1.35 * 3000 * 4000
+
+
+@pytest.mark.parametrize("policy", [Policy(24), Policy(8, ramp=16, max_area=50176, quantum=32)])
+def test_a_huge_picture_is_planned_at_once(policy):
+    begun = time.perf_counter()
+    plan = make_plan(30_000, 12_000, policy, 8)
+    assert time.perf_counter() - begun < 2
+    assert len(plan) > 100
+
+
+@pytest.mark.parametrize(("height", "width"), [(0, 5), (5, 0), (-1, 5)])
+def test_nothing_cannot_be_planned(height, width):
+    with pytest.raises(ValueError, match="at least 1×1"):
+        make_plan(height, width, Policy(8))
