@@ -12,6 +12,8 @@ from superres.engines.base import TileProgram, TileResult
 
 
 class FakeSession:
+    """Answers at once, in the caller's thread."""
+
     def __init__(self, program: TileProgram) -> None:
         self._program = program
 
@@ -34,7 +36,7 @@ class FakeEngine:
     """Nearest-neighbour enlargement of whatever program it is given."""
 
     name = "fake"
-    device = "cpu"
+    device = "fake"
     streams = 1
     resamples = True
 

@@ -107,11 +107,13 @@ def make_plan(height: int, width: int, policy: Policy, streams: int = 1) -> Plan
         raise ValueError(f"A plan needs at least 1×1 pixels, not {width}×{height}.")
     best: tuple[int, int] | None = None
     best_cost: tuple[int, int] | None = None
-    for rows in _counts(height, policy):
+    row_counts, column_counts = _counts(height, policy), _counts(width, policy)
+    column_windows = [(columns, _window(width, columns, policy)) for columns in column_counts]
+    for rows in row_counts:
         window_h = _window(height, rows, policy)
-        for columns in _counts(width, policy):
-            area = window_h * _window(width, columns, policy)
-            least = rows == _counts(height, policy)[-1] and columns == _counts(width, policy)[-1]
+        for columns, window_w in column_windows:
+            area = window_h * window_w
+            least = rows == row_counts[-1] and columns == column_counts[-1]
             if area > policy.max_area and not least:
                 continue
             rounds = -(-rows * columns // streams)
@@ -129,10 +131,21 @@ def make_plan(height: int, width: int, policy: Policy, streams: int = 1) -> Plan
     )
 
 
-def _counts(length: int, policy: Policy) -> range:
-    """Reasonable numbers of tiles along an axis."""
+def _counts(length: int, policy: Policy) -> list[int]:
+    """Reasonable numbers of tiles along an axis.
+
+    Tiles are so far apart that only two share a pixel and that each has pixels of its own
+    inside the picture.
+    """
+    apart = max(policy.ramp, EDGE)
     smallest = policy.overlap + max(policy.quantum, policy.context)
-    return range(1, max(1, (length + 2 * EDGE - policy.overlap) // (smallest - policy.overlap)) + 1)
+    most = max(1, (length + 2 * EDGE - policy.overlap) // (smallest - policy.overlap))
+    counts = [1]
+    for count in range(2, most + 1):
+        slack = length + 2 * EDGE - _window(length, count, policy)
+        if slack // (count - 1) >= apart:
+            counts.append(count)
+    return counts
 
 
 def _window(length: int, count: int, policy: Policy) -> int:
