@@ -1,4 +1,4 @@
-r"""Small repairs inside EXIF and XMP blocks, without rewriting them.
+r"""EXIF and XMP blocks: small repairs in place, and EXIF blocks taken apart and put together.
 
 EXIF layout after the Exif 2.32 standard (CIPA DC-008), section 4.5: an optional
 ``Exif\0\0`` prefix, then a TIFF file of directories (IFDs).
@@ -9,6 +9,15 @@ from __future__ import annotations
 import contextlib
 import re
 import struct
+
+from superres.imageio.ifd import (
+    Directory,
+    Form,
+    leaves,
+    read_directory,
+    read_start,
+    store,
+)
 
 _PREFIX = b"Exif\0\0"
 _ORIENTATION = 0x0112
@@ -48,6 +57,54 @@ def without_thumbnail(exif: bytes) -> bytes:
         struct.unpack_from(order + "I", exif, link)
         return exif[:link] + b"\0\0\0\0" + exif[link + 4 :]
     return exif
+
+
+def parse(exif: bytes) -> tuple[str, Directory]:
+    """The byte order and the tags of a block, without the thumbnail and what is damaged.
+
+    Raises:
+        struct.error: not an EXIF block.
+    """
+    block = without_prefix(exif)
+    left = len(block)
+
+    def read(offset: int, length: int) -> bytes:
+        return block[offset : offset + length]
+
+    def spend(length: int) -> None:
+        # Values that share their bytes could add up to gigabytes.
+        nonlocal left
+        left -= length
+        if left < 0:
+            raise struct.error("values overlap")
+
+    form, _, position = read_start(read)
+    return form.order, read_directory(read, len(block), position, form, spend)
+
+
+def compose(order: str, directory: Directory) -> bytes:
+    """A block with these tags; the reverse of :func:`parse`."""
+    mark = b"II" if order == "<" else b"MM"
+    head = mark + struct.pack(order + "HI", 42, 8)
+    return _PREFIX + head + store(directory, order, Form(order), 8)
+
+
+def slim(exif: bytes, most: int) -> bytes:
+    """The block, without its thumbnail and its longest values if it has over ``most`` bytes."""
+    if len(exif) <= most:
+        return exif
+    try:
+        order, directory = parse(exif)
+    except struct.error:
+        return exif
+    values = sorted(leaves(directory), key=lambda leaf: leaf[0])
+    # 12 bytes an entry; a filling byte; 64 for the block's head and the directories' ends.
+    size = 64 + sum(length + 13 for length, _, _ in values)
+    while values and size > most:
+        length, parent, tag = values.pop()
+        del parent[tag]
+        size -= length + 13
+    return compose(order, directory)
 
 
 def _first_directory(exif: bytes) -> tuple[str, int, int]:

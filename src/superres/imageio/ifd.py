@@ -8,7 +8,7 @@ hides inside one point nowhere afterwards, as after any program that rewrites EX
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -123,7 +123,7 @@ def read_directory(
         return {}
     directory: Directory = {}
     for tag, entry in entries.items():
-        kind, count = struct.unpack_from(form.word[0] + "H" + form.word[1], entry, 2)
+        kind, count = struct.unpack_from(form.order + "H" + form.word[1:], entry, 2)
         pointer = entry[-form.inline :]
         if tag in below and count == 1 and kind in (_LONG, _IFD, _LONG8, _IFD8):
             code = "Q" if kind in (_LONG8, _IFD8) and form.big else "I"
@@ -161,7 +161,7 @@ def store(
         following: offset of the next directory.
     """
     tags = sorted({*directory, *(placed or {})})
-    outside = b""
+    outside = bytearray()
     outside_at = at + struct.calcsize(form.counter) + form.entry * len(tags) + form.inline
     table = struct.pack(form.counter, len(tags))
     for tag in tags:
@@ -183,11 +183,13 @@ def store(
                 data = struct.pack(form.word, here)
         table += struct.pack(form.order + "HH", tag, kind)
         table += struct.pack(form.word, count) + data.ljust(form.inline, b"\0")
-    return table + struct.pack(form.word, following) + outside
+    return table + struct.pack(form.word, following) + bytes(outside)
 
 
-def length_of(value: Value | Directory) -> int:
-    """Bytes of the values."""
-    if isinstance(value, dict):
-        return sum(map(length_of, value.values()))
-    return len(value.data)
+def leaves(directory: Directory) -> Iterator[tuple[int, Directory, int]]:
+    """Each value's length, the directory it is in (this one or one below) and its tag."""
+    for tag, value in directory.items():
+        if isinstance(value, dict):
+            yield from leaves(value)
+        else:
+            yield len(value.data), directory, tag
