@@ -6,7 +6,7 @@ libvips stays inside this room.
 """
 
 from superres.imageio.canvas import IN_MEMORY_BYTES, Canvas, image_of, release_pages
-from superres.imageio.decode import decode, read_header
+from superres.imageio.decode import check_frames, decode, read_header
 from superres.imageio.encode import (
     WRITABLE,
     OutputOptions,
@@ -36,6 +36,7 @@ __all__ = [
     "Pixels",
     "Scratch",
     "ScratchFile",
+    "check_frames",
     "check_target",
     "choose_format",
     "complete_options",

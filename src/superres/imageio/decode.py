@@ -83,6 +83,16 @@ def read_header(source: Path | bytes, limits: Limits) -> Header:
         return _open(content, name, limits, "error").header
 
 
+def check_frames(header: Header, *, first_frame: bool) -> None:
+    """Raise UnsupportedFormat for an animation or multi-page file, unless ``first_frame``."""
+    if header.frames > 1 and not first_frame:
+        what = "pages" if header.format == "tiff" else "frames"
+        raise UnsupportedFormat(
+            f"The {_title(header.format)} file has {header.frames} {what} and only single pictures "
+            "are enlarged; ask for the first one (--first-frame, or first_frame=True)."
+        )
+
+
 def decode(
     source: Path | bytes, limits: Limits, scratch: Scratch, *, first_frame: bool = False
 ) -> Picture:
@@ -114,13 +124,7 @@ def decode(
         # libjpeg pads missing data with grey and only warns, so warnings must be errors there.
         strict = "warning" if name == "jpeg" else "error"
         opened = _open(content, name, limits, strict)
-        frames = opened.header.frames
-        if frames > 1 and not first_frame:
-            what = "pages" if name == "tiff" else "frames"
-            raise UnsupportedFormat(
-                f"The {_title(name)} file has {frames} {what} and only single pictures are "
-                "enlarged; pass first_frame=True (--first-frame) to take the first one."
-            )
+        check_frames(opened.header, first_frame=first_frame)
         try:
             return _compute(opened, scratch)
         except error_type() as exc:

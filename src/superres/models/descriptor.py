@@ -46,7 +46,7 @@ class ModelDescriptor:
         tile_area: window size in pixels up to which the network runs at full speed.
         mmac_per_pixel: million multiply-accumulates per input pixel.
         bytes_per_pixel: working memory per window pixel in half precision, measured.
-        fidelity: default share of the faithful model, 0…1.
+        fidelity: default share of the faithful model for clean pictures, 0…1.
         guard: error at which plain resampling begins to replace the output, and from which
             it is all that is left (see ``superres.models.graph``).
         weights: one set per native scale.

@@ -25,7 +25,8 @@ class UpscaleOptions:
         megapixels: size of the result in millions of pixels.
         model: a name from the catalogue.
         fidelity: 0…1, share of the faithful model: 0 is the model alone, 1 the faithful
-            model alone; None takes the model's default.
+            model alone; None takes the model's default, lowered where the picture is noisy
+            or JPEG-damaged (see ``superres.pipeline.damage``).
         colour_lock: hold low-frequency colour to the input's.
         first_frame: take the first frame of an animation or multi-page file.
         output: format, quality and metadata of the file written.
@@ -90,7 +91,8 @@ class Estimate:
     Attributes:
         width, height: of the input, upright.
         out_width, out_height: of the result.
-        model, fidelity: what will run.
+        model, fidelity: what will run; a default fidelity may be lowered once the pixels
+            are seen.
         passes: scale of each pass of the network.
         format: the result is stored as.
         seconds: expected time, from what this machine did before; 0 if it did nothing yet.

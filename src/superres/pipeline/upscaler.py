@@ -21,6 +21,7 @@ from superres.imageio import (
     Header,
     Limits,
     Scratch,
+    check_frames,
     check_target,
     choose_format,
     complete_options,
@@ -32,6 +33,7 @@ from superres.imageio import (
     set_threads,
 )
 from superres.models.recipe import Recipe, make_recipe, pass_scales
+from superres.pipeline.damage import adapted_fidelity
 from superres.pipeline.options import Estimate, FileReport, Progress, UpscaleOptions, target_size
 from superres.pipeline.passes import Pass, plan_pass
 from superres.pipeline.sessions import Sessions
@@ -55,6 +57,7 @@ class _Work:
 
     out_width: int
     out_height: int
+    fidelity: float
     recipes: tuple[Recipe, ...]
     plans: tuple[Plan, ...]
 
@@ -139,6 +142,7 @@ class Upscaler:
             scratch = stack.enter_context(Scratch(self.settings.engine.scratch_dir))
             picture = decode(source, self._limits, scratch, first_frame=options.first_frame)
             report("decode", _DECODED)
+            work = self._adapted(work, picture.pixels, options)
             begun = time.perf_counter()
             canvas = self._run(picture.pixels, work, scratch, stack, report)
             inference = time.perf_counter() - begun
@@ -161,7 +165,7 @@ class Upscaler:
             out_height=work.out_height,
             format=file_format,
             model=options.model,
-            fidelity=options.effective_fidelity,
+            fidelity=work.fidelity,
             passes=work.passes,
             device=self.engine.device,
             precision=self.precision,
@@ -202,6 +206,7 @@ class Upscaler:
         report = _Reporter(on_progress, cancelled)
         with ExitStack() as stack:
             scratch = stack.enter_context(Scratch(self.settings.engine.scratch_dir))
+            work = self._adapted(work, source, options)
             canvas = self._run(source, work, scratch, stack, report)
             if (canvas.width, canvas.height) != (work.out_width, work.out_height):
                 size = (work.out_height, work.out_width, channels)
@@ -222,6 +227,7 @@ class Upscaler:
         """
         options = options or UpscaleOptions()
         header = read_header(source, self._limits)
+        check_frames(header, first_frame=options.first_frame)
         work = self._plan(header, options)
         file_format = self._check_format(header, options, target, work)
         size = header.channels * header.bits // 8
@@ -273,7 +279,19 @@ class Upscaler:
             )
             height, width = height * step, width * step
         self._limits.check_output(width, height)
-        return _Work(out_width, out_height, tuple(recipes), tuple(plans))
+        return _Work(out_width, out_height, fidelity, tuple(recipes), tuple(plans))
+
+    def _adapted(self, work: _Work, pixels: NDArray[Any], options: UpscaleOptions) -> _Work:
+        """Lower the default fidelity of the first pass if the picture is damaged.
+
+        Later passes see what the first one made, which is clean.
+        """
+        if options.fidelity is not None:
+            return work
+        fidelity = adapted_fidelity(work.fidelity, pixels)
+        step = work.passes[0]
+        first = make_recipe(options.descriptor, step, fidelity, colour_lock=options.colour_lock)
+        return replace(work, fidelity=fidelity, recipes=(first, *work.recipes[1:]))
 
     def _check_format(
         self, header: Header, options: UpscaleOptions, target: Path | None, work: _Work

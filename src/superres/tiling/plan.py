@@ -137,7 +137,7 @@ def _counts(length: int, policy: Policy) -> list[int]:
     Tiles are so far apart that only two share a pixel and that each has pixels of its own
     inside the picture.
     """
-    apart = max(policy.ramp, EDGE)
+    apart = max(policy.ramp, EDGE + 1)
     smallest = policy.overlap + max(policy.quantum, policy.context)
     most = max(1, (length + 2 * EDGE - policy.overlap) // (smallest - policy.overlap))
     counts = [1]

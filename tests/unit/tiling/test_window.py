@@ -15,7 +15,7 @@ def picture(height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("height", range(1, 8))
 @pytest.mark.parametrize("width", range(1, 8))
 def test_equals_symmetric_padding_for_all_small_pictures(height, width):
-    pixels, margin = picture(height, width), 20
+    pixels, margin = picture(height, width), 40
     padded = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
     for y, x, h, w in [(-8, -8, 32, 32), (-1, 0, 1, 3), (-20, 3, 27, 9), (0, -2, 2, 5), (2, 2, 9, 1)]:
         want = padded[y + margin : y + margin + h, x + margin : x + margin + w]
@@ -42,4 +42,4 @@ def test_inside_it_is_a_view():
 
 
 def test_indices_repeat_back_and_forth():
-    assert mirrored(-4, 11, 3).tolist() == [2, 2, 1, 0, 0, 1, 2, 2, 1, 0, 0][1:] + [1]
+    assert mirrored(-4, 11, 3).tolist() == [2, 2, 1, 0, 0, 1, 2, 2, 1, 0, 0]
