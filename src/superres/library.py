@@ -7,28 +7,43 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from superres.errors import BadParameter
 from superres.imageio import OutputOptions
-from superres.pipeline import FileReport, Progress, UpscaleOptions
+from superres.pipeline import Progress, UpscaleOptions
 from superres.pipeline import Upscaler as Pipeline
 from superres.pipeline.options import default_target
 from superres.settings import load
 
 if TYPE_CHECKING:
-    from PIL import Image as PillowImage
+    from PIL.Image import Image as PillowImage
 
     from superres.engines.base import Engine
     from superres.settings import Settings
 
-    Pillow = TypeVar("Pillow", bound=PillowImage.Image)
 Pixels = TypeVar("Pixels", bound=NDArray[Any])
 
 _PILLOW_MODES = ("L", "LA", "RGB", "RGBA", "I;16")
+
+
+class How(TypedDict, total=False):
+    """What :func:`upscale` takes besides the picture and the scale."""
+
+    width: int | None
+    height: int | None
+    megapixels: float | None
+    output: str | os.PathLike[str] | None
+    format: str | None
+    quality: int | None
+    lossless: bool | None
+    strip: bool
+    first_frame: bool
+    on_progress: Callable[[Progress], None] | None
+    cancelled: Callable[[], bool] | None
 
 
 class Upscaler:
@@ -61,12 +76,12 @@ class Upscaler:
         engine: Engine | None = None,
     ) -> None:
         settings = settings or load()
-        self._options = {
+        self._options: dict[str, Any] = {
             "model": model or settings.models.default,
             "fidelity": fidelity,
             "colour_lock": colour_lock,
         }
-        UpscaleOptions(**self._options)  # type: ignore[arg-type]  # checks them now
+        UpscaleOptions(**self._options)  # checks them now
         self._pipeline = Pipeline(settings, engine=engine)
 
     def __enter__(self) -> Upscaler:
@@ -80,60 +95,54 @@ class Upscaler:
         self._pipeline.close()
 
     @overload
-    def upscale(self, image: str | os.PathLike[str], scale: float | None = ..., **how: Any) -> Path: ...
-    @overload
-    def upscale(self, image: bytes, scale: float | None = ..., **how: Any) -> bytes: ...
-    @overload
-    def upscale(self, image: Pixels, scale: float | None = ..., **how: Any) -> Pixels: ...
-    @overload
-    def upscale(self, image: Pillow, scale: float | None = ..., **how: Any) -> Pillow: ...
-
     def upscale(
-        self,
-        image: Any,
-        scale: float | None = None,
-        *,
-        width: int | None = None,
-        height: int | None = None,
-        megapixels: float | None = None,
-        output: str | os.PathLike[str] | None = None,
-        format: str | None = None,
-        quality: int | None = None,
-        lossless: bool | None = None,
-        strip: bool = False,
-        first_frame: bool = False,
-        on_progress: Callable[[Progress], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> Any:
+        self, image: str | os.PathLike[str], scale: float | None = None, **how: Unpack[How]
+    ) -> Path: ...
+    @overload
+    def upscale(self, image: bytes, scale: float | None = None, **how: Unpack[How]) -> bytes: ...
+    @overload
+    def upscale(self, image: Pixels, scale: float | None = None, **how: Unpack[How]) -> Pixels: ...
+    @overload
+    def upscale(
+        self, image: PillowImage, scale: float | None = None, **how: Unpack[How]
+    ) -> PillowImage: ...
+
+    def upscale(self, image: Any, scale: float | None = None, **how: Unpack[How]) -> Any:
         """Enlarge one picture; what comes back is what went in: see :func:`superres.upscale`."""
+        unknown = sorted(set(how) - set(How.__annotations__))
+        if unknown:
+            raise BadParameter(
+                f"upscale() knows no {', '.join(unknown)}; it takes "
+                f"{', '.join(How.__annotations__)}."
+            )
+        hooks: dict[str, Any] = {
+            "on_progress": how.get("on_progress"),
+            "cancelled": how.get("cancelled"),
+        }
+        stored = {k: how.get(k) for k in ("format", "quality", "lossless")}
         options = UpscaleOptions(
             scale=scale,
-            width=width,
-            height=height,
-            megapixels=megapixels,
-            first_frame=first_frame,
-            output=OutputOptions(format=format, quality=quality, lossless=lossless, strip=strip),
-            **self._options,  # type: ignore[arg-type]
+            width=how.get("width"),
+            height=how.get("height"),
+            megapixels=how.get("megapixels"),
+            first_frame=how.get("first_frame", False),
+            output=OutputOptions(**stored, strip=how.get("strip", False)),  # type: ignore[arg-type]
+            **self._options,
         )
-        hooks = {"on_progress": on_progress, "cancelled": cancelled}
+        output = how.get("output")
         if isinstance(image, str | os.PathLike):
             source = Path(image)
             target = Path(output) if output is not None else self._beside(source, options)
-            self._pipeline.upscale_file(source, target, options, **hooks)  # type: ignore[arg-type]
+            self._pipeline.upscale_file(source, target, options, **hooks)
             return target
         if output is not None:
-            target = Path(output)
-            if not isinstance(image, bytes | bytearray | memoryview):
-                raise BadParameter("output goes with a path or bytes; save arrays yourself.")
-            self._pipeline.upscale_file(bytes(image), target, options, **hooks)  # type: ignore[arg-type]
-            return target.read_bytes()
+            raise BadParameter("output goes with a path; what comes back here is yours to save.")
         if isinstance(image, bytes | bytearray | memoryview):
-            report: FileReport = self._pipeline.upscale_file(bytes(image), None, options, **hooks)  # type: ignore[arg-type]
-            return report.data
+            return self._pipeline.upscale_file(bytes(image), None, options, **hooks).data
         pillow = sys.modules.get("PIL.Image")
         if pillow is not None and isinstance(image, pillow.Image):
             return self._pillow(image, options, hooks)
-        return self._pipeline.upscale_pixels(image, options, **hooks)  # type: ignore[arg-type]
+        return self._pipeline.upscale_pixels(image, options, **hooks)
 
     def _beside(self, source: Path, options: UpscaleOptions) -> Path:
         return default_target(source, options, self._pipeline.estimate(source, None, options))
@@ -161,6 +170,46 @@ _shared: dict[tuple[str | None, float | None, bool], Upscaler] = {}
 _shared_lock = threading.Lock()
 
 
+@overload
+def upscale(
+    image: str | os.PathLike[str],
+    scale: float | None = None,
+    model: str | None = None,
+    *,
+    fidelity: float | None = None,
+    colour_lock: bool = True,
+    **how: Unpack[How],
+) -> Path: ...
+@overload
+def upscale(
+    image: bytes,
+    scale: float | None = None,
+    model: str | None = None,
+    *,
+    fidelity: float | None = None,
+    colour_lock: bool = True,
+    **how: Unpack[How],
+) -> bytes: ...
+@overload
+def upscale(
+    image: Pixels,
+    scale: float | None = None,
+    model: str | None = None,
+    *,
+    fidelity: float | None = None,
+    colour_lock: bool = True,
+    **how: Unpack[How],
+) -> Pixels: ...
+@overload
+def upscale(
+    image: PillowImage,
+    scale: float | None = None,
+    model: str | None = None,
+    *,
+    fidelity: float | None = None,
+    colour_lock: bool = True,
+    **how: Unpack[How],
+) -> PillowImage: ...
 def upscale(
     image: Any,
     scale: float | None = None,
@@ -168,7 +217,7 @@ def upscale(
     *,
     fidelity: float | None = None,
     colour_lock: bool = True,
-    **how: Any,
+    **how: Unpack[How],
 ) -> Any:
     """Enlarge one picture.
 
@@ -188,8 +237,9 @@ def upscale(
         fidelity: 0…1, share of the faithful model; None takes the model's default.
         colour_lock: hold low-frequency colour to the input's.
         **how: ``width``, ``height``, ``megapixels``: size of the result instead of a scale.
-            ``output``: file to write (for a path or bytes). ``format`` ("png", "jpeg", "webp",
-            "tiff"), ``quality`` (1…100), ``lossless``, ``strip``: how files are stored.
+            ``output``: file to write (for a path; replaced if it is there). ``format``
+            ("png", "jpeg", "webp", "tiff"), ``quality`` (1…100), ``lossless``, ``strip``: how
+            files are stored.
             ``first_frame``: take the first frame of an animation. ``on_progress``: called with
             :class:`superres.Progress`. ``cancelled``: asked between tiles, True stops.
 

@@ -111,7 +111,8 @@ class OpenVINOEngine:
     def load(self, program: TileProgram, precision: str) -> OpenVINOSession:
         if precision not in self.precisions:
             raise EngineUnavailable(
-                f"This processor has no fast {precision}; choose one of {', '.join(self.precisions)}."
+                f"This processor has no fast {precision}; choose one of "
+                f"{', '.join(self.precisions)}."
             )
         config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": precision,

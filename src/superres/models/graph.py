@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -101,7 +102,7 @@ class _Graph:
     def scalar(self, value: float) -> str:
         return self.constant(np.array(value, np.float32))
 
-    def op(self, kind: str, *inputs: str, **attributes: object) -> str:
+    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         name = self._name(kind)
         self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name
@@ -132,9 +133,7 @@ class _Graph:
 
     def dilate(self, x: str, size: int) -> str:
         """Running maximum over ``size × size``."""
-        return self.op(
-            "MaxPool", x, kernel_shape=[size] * 2, strides=[1, 1], pads=[size // 2] * 4
-        )
+        return self.op("MaxPool", x, kernel_shape=[size] * 2, strides=[1, 1], pads=[size // 2] * 4)
 
     def enlarge(self, x: str, taps: NDArray[np.float64]) -> str:
         """Polyphase interpolation by the ``(scale, size)`` taps from :func:`cubic_taps`."""
@@ -165,13 +164,13 @@ def cubic_taps(scale: int, a: float = -0.5) -> NDArray[np.float64]:
 def linear_taps(scale: int) -> NDArray[np.float64]:
     """Weights of linear interpolation by a whole factor, ``(scale, 3)``."""
     phase = (np.arange(scale) + 0.5) / scale - 0.5
-    return np.maximum(0.0, 1 - np.abs(phase[:, None] - np.arange(-1, 2)[None, :]))
+    return np.asarray(np.maximum(0.0, 1 - np.abs(phase[:, None] - np.arange(-1, 2)[None, :])))
 
 
 def _gaussian(sigma: float, radius: int) -> NDArray[np.float32]:
     x = np.arange(-radius, radius + 1)
     g = np.exp(-(x**2) / (2 * sigma**2))
-    return (g / g.sum()).astype(np.float32)
+    return np.asarray(g / g.sum(), np.float32)
 
 
 def _local_error(g: _Graph, out: str, scale: int, dropped: str | None = None) -> str:
@@ -200,9 +199,7 @@ def _local_error(g: _Graph, out: str, scale: int, dropped: str | None = None) ->
     return g.op("Max", error, rough)
 
 
-def _guarded(
-    g: _Graph, out: str, plain: str, instead: str, scale: int, guard: Guard
-) -> str:
+def _guarded(g: _Graph, out: str, plain: str, instead: str, scale: int, guard: Guard) -> str:
     """Replace implausible regions of ``out`` by ``instead``.
 
     Values more than 1 away from ``plain``, a bicubic enlargement, are dropped singly first

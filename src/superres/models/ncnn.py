@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -60,9 +61,11 @@ def parse_param(text: str) -> list[Layer]:
         raise WeightsMissing("The .param file does not begin with ncnn's magic 7767517.")
     layers = []
     try:
-        count = int(lines[1][0])
+        count, blobs = int(lines[1][0]), int(lines[1][1])
         for words in lines[2:]:
             kind, name, n_in, n_out = words[0], words[1], int(words[2]), int(words[3])
+            if min(n_in, n_out) < 0 or len(words) < 4 + n_in + n_out:
+                raise ValueError(f"layer {name!r} names fewer blobs than it promises")
             # The prefix keeps ncnn's names apart from the graph's own "input" and "output".
             names = ["ncnn." + word for word in words[4 : 4 + n_in + n_out]]
             inputs, outputs = tuple(names[:n_in]), tuple(names[n_in:])
@@ -72,6 +75,9 @@ def parse_param(text: str) -> list[Layer]:
         raise WeightsMissing(f"The .param file is malformed: {exc}.") from exc
     if len(layers) != count:
         raise WeightsMissing(f"The .param file promises {count} layers but holds {len(layers)}.")
+    found = sum(len(layer.outputs) for layer in layers)
+    if found != blobs:
+        raise WeightsMissing(f"The .param file promises {blobs} blobs but holds {found}.")
     return layers
 
 
@@ -83,7 +89,7 @@ class _Weights:
         self._at = 0
 
     def _take(self, nbytes: int) -> bytes:
-        chunk = self._data[self._at : self._at + nbytes]
+        chunk = self._data[self._at : self._at + max(0, nbytes)]
         if len(chunk) != nbytes:
             raise WeightsMissing("The .bin file is shorter than its .param file says.")
         self._at += nbytes
@@ -99,7 +105,9 @@ class _Weights:
         if flag == FLAG_FLOAT16:
             padded = self._take((2 * count + 3) // 4 * 4)
             return np.frombuffer(padded, "<f2", count).astype(np.float16)
-        raise WeightsMissing(f"The .bin file uses weight storage {flag:#x}, which is not read here.")
+        raise WeightsMissing(
+            f"The .bin file uses weight storage {flag:#x}, which is not read here."
+        )
 
     @property
     def left(self) -> int:
@@ -124,7 +132,7 @@ class _Builder:
             self.initializers.append(numpy_helper.from_array(value, name))
         return name
 
-    def add(self, op: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
         return output
 
@@ -138,7 +146,14 @@ def _convolution(b: _Builder, layer: Layer) -> None:
     kernel_h = layer.integer(11, kernel)
     stride, dilation, pad = layer.integer(3, 1), layer.integer(2, 1), layer.integer(4)
     channels = count // (out * kernel * kernel_h)
-    if channels * out * kernel * kernel_h != count or stride != 1 or dilation != 1:
+    plain = (
+        {stride, layer.integer(13, stride), dilation, layer.integer(12, dilation)} == {1}
+        and {layer.integer(key, pad) for key in (14, 15, 16)} == {pad}
+        and pad >= 0
+        and layer.number(18) == 0  # zeros outside
+        and layer.integer(8) == 0  # not quantised
+    )
+    if channels * out * kernel * kernel_h != count or channels < 1 or not plain:
         raise WeightsMissing(f"Convolution {layer.name!r} has a shape that is not read here.")
     shape = (out, channels, kernel_h, kernel)
     names = [
@@ -204,10 +219,10 @@ def _binary(b: _Builder, layer: Layer) -> None:
 def _interp(b: _Builder, layer: Layer) -> None:
     mode = {1: "nearest", 2: "linear", 3: "cubic"}.get(layer.integer(0))
     scale_h, scale_w = layer.number(1, 1.0), layer.number(2, 1.0)
-    if mode is None or layer.integer(6):
+    if mode is None or layer.integer(6) or layer.integer(3) or layer.integer(4):
         raise WeightsMissing(f"Interp {layer.name!r} does something not read here.")
     scales = b.constant(layer.name + ".scales", np.array([1, 1, scale_h, scale_w], np.float32))
-    attributes: dict[str, object] = {"coordinate_transformation_mode": "half_pixel"}
+    attributes: dict[str, Any] = {"coordinate_transformation_mode": "half_pixel"}
     if mode == "nearest":  # ncnn takes floor(i / scale)
         attributes = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
     elif mode == "cubic":
@@ -284,10 +299,13 @@ def to_onnx(param: str, weights: bytes, scale: int) -> onnx.ModelProto:
     consumed: set[str] = set()
     for layer in layers:
         consumed.update(layer.inputs)
-        if layer.type == "Input":
+        if layer.type == "Input" and layer.outputs:
             builder.alias[layer.outputs[0]] = "input"
         elif layer.type in _LAYERS:
-            _LAYERS[layer.type](builder, layer)
+            try:
+                _LAYERS[layer.type](builder, layer)
+            except (ValueError, IndexError, ArithmeticError) as exc:
+                raise WeightsMissing(f"Layer {layer.name!r} is malformed: {exc}.") from exc
         else:
             raise WeightsMissing(f"Layer type {layer.type!r} is not read here.")
     if builder.weights.left:
@@ -303,7 +321,11 @@ def to_onnx(param: str, weights: bytes, scale: int) -> onnx.ModelProto:
         builder.nodes,
         "superres",
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, "h", "w"])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 3, f"{scale}h", f"{scale}w"])],
+        [
+            helper.make_tensor_value_info(
+                "output", TensorProto.FLOAT, [1, 3, f"{scale}h", f"{scale}w"]
+            )
+        ],
         builder.initializers,
     )
     model = helper.make_model(
@@ -312,5 +334,8 @@ def to_onnx(param: str, weights: bytes, scale: int) -> onnx.ModelProto:
         producer_name="superres",
         ir_version=9,
     )
-    onnx.checker.check_model(model, full_check=False)
+    try:
+        onnx.checker.check_model(model, full_check=False)
+    except onnx.checker.ValidationError as exc:
+        raise WeightsMissing(f"The .param file is no network: {exc}".splitlines()[0]) from exc
     return model

@@ -83,7 +83,9 @@ class Recipe:
 
     def key(self, height: int, width: int, guarded: bool) -> str:
         """Changes whenever :meth:`build` would give a graph that computes anything else."""
-        parts = [(part.weights.sha256, part.weights.param_sha256, part.share) for part in self.parts]
+        parts = [
+            (part.weights.sha256, part.weights.param_sha256, part.share) for part in self.parts
+        ]
         fields = {k: v for k, v in asdict(self).items() if k != "parts"}
         guards = [part.model.guard for part in self.parts]
         return json.dumps([_graph_version(), fields, parts, guards, height, width, guarded])
@@ -104,9 +106,9 @@ class Recipe:
             for part in self.parts
         ]
         head = graph.Head(self.scale, self.colour_lock, self.grey, self.quantised)
-        return graph.compose_tile_graph(
-            branches, head, height, width, guarded=guarded
-        ).SerializeToString()
+        model = graph.compose_tile_graph(branches, head, height, width, guarded=guarded)
+        data: bytes = model.SerializeToString()
+        return data
 
 
 def make_recipe(
@@ -156,7 +158,7 @@ def pass_scales(model: ModelDescriptor, fidelity: float, scale: float) -> tuple[
     if not 1 <= scale <= MAX_SCALE:
         raise BadParameter(f"The scale must be from 1 to {MAX_SCALE:g}, not {scale:g}.")
     have = set(model.scales)
-    if 0 < fidelity:
+    if fidelity > 0:
         have &= set(get_model(FAITHFUL).scales)
     first = sorted(s for s in have if s >= scale)
     if first:

@@ -59,14 +59,14 @@ def measure(pixels: NDArray[Any]) -> Damage:
     factor = {"uint8": 1.0, "uint16": 255 / 65535}.get(pixels.dtype.name, 255.0)
     height, width, channels = pixels.shape
     colours = channels - 1 if channels in (2, 4) else channels
-    noises, edges = [], np.zeros((2, 8))
+    noises: list[float] = []
+    edges = np.zeros((2, 8))
     for y in _starts(height):
         for x in _starts(width):
             crop = np.asarray(pixels[y : y + CROP, x : x + CROP, :colours], np.float32)
             grey = crop.mean(2) * np.float32(factor)
-            noises.append(_noise(grey))
+            noises += _noise(grey)
             edges += np.stack([_edges(grey), _edges(grey.T)])
-    noises = [n for n in noises if n is not None]
     shares = edges / max(1, len(_starts(height)) * len(_starts(width)))
     # A picture cut from a JPEG has its grid anywhere, but both axes must show one.
     excess = shares.max(1) - (shares.sum(1) - shares.max(1)) / 7
@@ -81,15 +81,18 @@ def _starts(length: int) -> list[int]:
     return [int(s) // 8 * 8 for s in np.linspace(0, length - CROP, count)]
 
 
-def _noise(grey: NDArray[np.float32]) -> float | None:
-    """Noise after Immerkær (1996), but of the quietest tenth of 8 × 8 blocks."""
+def _noise(grey: NDArray[np.float32]) -> list[float]:
+    """Noise after Immerkær (1996), but of the quietest tenth of 8 × 8 blocks.
+
+    Nothing if the crop is too small to tell.
+    """
     if min(grey.shape) < 10:
-        return None
+        return []
     rows = grey[:-2] - 2 * grey[1:-1] + grey[2:]
     both = np.abs(rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:])
     h, w = both.shape[0] // 8, both.shape[1] // 8
     blocks = both[: h * 8, : w * 8].reshape(h, 8, w, 8).mean((1, 3))
-    return float(np.percentile(blocks, 10) * np.sqrt(np.pi / 2) / 6)
+    return [float(np.percentile(blocks, 10) * np.sqrt(np.pi / 2) / 6)]
 
 
 def _edges(grey: NDArray[np.float32]) -> NDArray[np.float64]:

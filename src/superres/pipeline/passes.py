@@ -28,9 +28,7 @@ MEMORY_SHARE = 0.55
 the weights, the decoded input and the encoder."""
 
 
-def plan_pass(
-    recipe: Recipe, shape: tuple[int, ...], streams: int, memory_ceiling: int
-) -> Plan:
+def plan_pass(recipe: Recipe, shape: tuple[int, ...], streams: int, memory_ceiling: int) -> Plan:
     """Tiles for a picture of ``shape`` ``(h, w, c)`` under ``memory_ceiling`` bytes."""
     bleeds = max(transparency.BLEED_RADII) if shape[2] in (2, 4) else 0
     affordable = int(memory_ceiling * MEMORY_SHARE / (streams * recipe.bytes_per_pixel))
@@ -208,7 +206,8 @@ class Pass:
         if self._top == 1.0:
             return block
         block *= self._top
-        return np.rint(block, out=block).astype(self._source.dtype)
+        rounded: NDArray[Any] = np.rint(block, out=block).astype(self._source.dtype)
+        return rounded
 
 
 def _planes(values: NDArray[np.float32]) -> NDArray[np.float32]:

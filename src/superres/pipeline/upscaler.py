@@ -32,6 +32,7 @@ from superres.imageio import (
     resize,
     set_threads,
 )
+from superres.models import FAITHFUL, get_model
 from superres.models.recipe import Recipe, make_recipe, pass_scales
 from superres.pipeline.damage import adapted_fidelity
 from superres.pipeline.options import Estimate, FileReport, Progress, UpscaleOptions, target_size
@@ -43,6 +44,8 @@ from superres.tiling.plan import Plan
 
 OnProgress = Callable[[Progress], None]
 IsCancelled = Callable[[], bool]
+
+_DTYPES = ("uint8", "uint16", "float32")
 
 BASE_MEMORY = 200 << 20
 """Resident size of the process with its libraries loaded and nothing done, measured."""
@@ -262,12 +265,20 @@ class Upscaler:
         out_width, out_height, scale = target_size(header.width, header.height, options)
         self._limits.check_output(out_width, out_height)
         fidelity = options.effective_fidelity
-        recipes, plans = [], []
+        recipes: list[Recipe] = []
+        plans: list[Plan] = []
         height, width = header.height, header.width
         for step in pass_scales(options.descriptor, fidelity, scale):
-            recipe = make_recipe(
-                options.descriptor, step, fidelity, colour_lock=options.colour_lock
-            )
+            if recipes and fidelity > 0:
+                # What the first pass made is clean: the faithful network alone enlarges it
+                # as well as the model would, without inventing upon invention, and cheaply.
+                recipe = make_recipe(
+                    get_model(FAITHFUL), step, 1.0, colour_lock=options.colour_lock
+                )
+            else:
+                recipe = make_recipe(
+                    options.descriptor, step, fidelity, colour_lock=options.colour_lock
+                )
             recipes.append(recipe)
             plans.append(
                 plan_pass(
@@ -282,10 +293,7 @@ class Upscaler:
         return _Work(out_width, out_height, fidelity, tuple(recipes), tuple(plans))
 
     def _adapted(self, work: _Work, pixels: NDArray[Any], options: UpscaleOptions) -> _Work:
-        """Lower the default fidelity of the first pass if the picture is damaged.
-
-        Later passes see what the first one made, which is clean.
-        """
+        """Lower the default fidelity if the picture is damaged; this concerns the first pass."""
         if options.fidelity is not None:
             return work
         fidelity = adapted_fidelity(work.fidelity, pixels)
@@ -361,7 +369,10 @@ class _Reporter:
 
 
 def _choose_precision(wanted: str, engine: Engine) -> str:
-    """bfloat16 is never chosen by itself: no network keeps 60 dB to float32 in it (docs/decisions)."""
+    """The precision to run in.
+
+    bfloat16 is never chosen by itself: no network keeps 60 dB to float32 in it (docs/decisions).
+    """
     if wanted == "auto":
         return next(p for p in engine.precisions if p != "bf16")
     if wanted not in engine.precisions:
@@ -372,12 +383,8 @@ def _choose_precision(wanted: str, engine: Engine) -> str:
     return wanted
 
 
-def _as_picture(pixels: NDArray[Any]) -> NDArray[Any]:
-    if not isinstance(pixels, np.ndarray) or pixels.dtype.name not in (
-        "uint8",
-        "uint16",
-        "float32",
-    ):
+def _as_picture(pixels: object) -> NDArray[Any]:
+    if not isinstance(pixels, np.ndarray) or pixels.dtype.name not in _DTYPES:
         kind = getattr(pixels, "dtype", type(pixels).__name__)
         raise BadParameter(f"An array must be uint8, uint16 or float32, not {kind}.")
     picture = pixels[..., None] if pixels.ndim == 2 else pixels

@@ -82,9 +82,7 @@ def _pixels_differ(
     return bool(np.median(np.abs(means - expected)) > 0.02)
 
 
-def _is_plain(
-    source: NDArray[np.float32], pixels: NDArray[np.uint8] | NDArray[np.float32]
-) -> bool:
+def _is_plain(source: NDArray[np.float32], pixels: NDArray[np.uint8] | NDArray[np.float32]) -> bool:
     """Whether the pixels around the strongest edge are just an interpolation of the input."""
     scale = pixels.shape[0] // source.shape[0]
     if scale == 1 or min(source.shape[:2]) < _PATCH + 8:
@@ -97,9 +95,7 @@ def _is_plain(
     y, x = min(y, grey.shape[0] - _PATCH - 2), min(x, grey.shape[1] - _PATCH - 2)
     y, x = max(y, 2), max(x, 2)
     around = grey[y - 2 : y + _PATCH + 2, x - 2 : x + _PATCH + 2]
-    got = _unit(
-        pixels[y * scale : (y + _PATCH) * scale, x * scale : (x + _PATCH) * scale]
-    ).mean(2)
+    got = _unit(pixels[y * scale : (y + _PATCH) * scale, x * scale : (x + _PATCH) * scale]).mean(2)
     for matrix in _interpolations(scale):
         plain = np.clip(matrix @ around @ matrix.T, 0, 1)
         if np.abs(plain - got).max() < 1.5 / 255:

@@ -24,10 +24,8 @@ def read_window(pixels: NDArray[Any], y: int, x: int, height: int, width: int) -
         ``(height, width, c)``; a view where the window lies inside.
     """
     h, w = pixels.shape[:2]
-    if y >= 0 and y + height <= h:
-        rows = pixels[y : y + height]
-    else:
-        rows = pixels[mirrored(y, height, h)]
+    inside = y >= 0 and y + height <= h
+    rows = pixels[y : y + height] if inside else pixels[mirrored(y, height, h)]
     if x >= 0 and x + width <= w:
         return rows[:, x : x + width]
     return rows[:, mirrored(x, width, w)]
