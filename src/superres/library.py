@@ -16,7 +16,7 @@ from superres.errors import BadParameter
 from superres.imageio import OutputOptions
 from superres.pipeline import Progress, UpscaleOptions
 from superres.pipeline import Upscaler as Pipeline
-from superres.pipeline.options import default_target
+from superres.pipeline.options import result_name
 from superres.settings import load
 
 if TYPE_CHECKING:
@@ -145,7 +145,8 @@ class Upscaler:
         return self._pipeline.upscale_pixels(image, options, **hooks)
 
     def _beside(self, source: Path, options: UpscaleOptions) -> Path:
-        return default_target(source, options, self._pipeline.estimate(source, None, options))
+        estimate = self._pipeline.estimate(source, None, options)
+        return source.with_name(result_name(source.stem, options, estimate))
 
     def _pillow(self, image: Any, options: UpscaleOptions, hooks: dict[str, Any]) -> Any:
         from PIL import Image

@@ -105,8 +105,3 @@ def size(number: float) -> str:
             return f"{number:.0f} {unit}" if number >= 10 or unit == "B" else f"{number:.1f} {unit}"
         number /= 1000
     return f"{number:.1f} GB"
-
-
-def number(value: float) -> str:
-    """A number without needless zeros: ``4``, ``1.5``."""
-    return f"{value:.6g}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from superres.cli.console import number, printable, shown
+from superres.cli.console import printable, shown
 from superres.cli.inputs import STDIN, SUFFIXES, Source
 from superres.errors import BadParameter, OutputError, SuperresError
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from superres.imageio import Limits
     from superres.pipeline import Estimate, UpscaleOptions
 
-EXTENSIONS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}
 _ENLARGED = re.compile(r"(?P<stem>.+)_x\d+(\.\d+)?")
 
 
@@ -128,20 +127,15 @@ def destination(output: str | None, inputs: Sequence[str]) -> Destination:
     return Destination(file=path)
 
 
-def suffix(options: UpscaleOptions, estimate: Estimate) -> str:
-    """What a result's name adds to its input's: ``_x4``, ``_x1.5``, ``_1920x1080``."""
-    if options.width or options.height or options.megapixels:
-        return f"_{estimate.out_width}x{estimate.out_height}"
-    return f"_x{number(options.scale or 4)}"
-
-
 def target_of(
     source: Source, where: Destination, options: UpscaleOptions, estimate: Estimate
 ) -> Path | None:
     """The file that the result of ``source`` is written to; None is standard output."""
     if where.stdout or where.file is not None:
         return where.file
-    name = source.stem + suffix(options, estimate) + EXTENSIONS[estimate.format]
+    from superres.pipeline.options import result_name
+
+    name = result_name(source.stem, options, estimate)
     if where.folder is not None:
         return where.folder / source.below / name
     return (source.path or Path(STDIN)).parent / name

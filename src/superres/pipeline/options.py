@@ -182,8 +182,8 @@ def _rounded(value: float) -> int:
     return max(1, math.floor(value + 0.5))
 
 
-def default_target(source: Path, options: UpscaleOptions, estimate: Estimate) -> Path:
-    """Where a result goes if nobody says: beside its source, ``photo_x4.png``.
+def result_name(stem: str, options: UpscaleOptions, estimate: Estimate) -> str:
+    """What a result is called if nobody says: ``photo_x4.png``.
 
     A result whose size was asked for in pixels is called by it: ``photo_1920x1080.png``.
     """
@@ -191,5 +191,5 @@ def default_target(source: Path, options: UpscaleOptions, estimate: Estimate) ->
         label = f"x{DEFAULT_SCALE if options.scale is None else options.scale:g}"
     else:
         label = f"{estimate.out_width}x{estimate.out_height}"
-    extension = {"jpeg": ".jpg", "tiff": ".tif"}.get(estimate.format, f".{estimate.format}")
-    return source.with_name(f"{source.stem}_{label}{extension}")
+    extension = {"jpeg": "jpg", "tiff": "tif"}.get(estimate.format, estimate.format)
+    return f"{stem}_{label}.{extension}"
