@@ -97,9 +97,8 @@ def yardsticks(engine: OpenVINOEngine, precision: str) -> dict[int, tuple[Networ
     made = {}
     for channels, count in CHAINS.items():
         model, operations = chain(channels, count)
-        batch = 2 * engine.streams
-        network = Network(model, (SIDE, SIDE), precision, engine, batch)
-        made[channels] = network, operations * batch
+        network = Network(model, (SIDE, SIDE), precision, engine, engine.streams)
+        made[channels] = network, operations * engine.streams
     return made
 
 

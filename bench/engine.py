@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -53,7 +53,11 @@ def tiles(session: Session, side: tuple[int, int], batch: int) -> Callable[[], N
 
 
 def measure(
-    model: ModelDescriptor, upscaler: Upscaler, precision: str, quick: bool
+    model: ModelDescriptor,
+    upscaler: Upscaler,
+    precision: str,
+    ceilings: Mapping[int, tuple[Network, float]],
+    quick: bool,
 ) -> dict[str, float]:
     """Megapixels per second and TFLOP/s of one model in one precision."""
     engine = upscaler.engine
@@ -74,7 +78,6 @@ def measure(
         work["tile graph"] = tiles(session, window, batch)
         pixels["tile graph"] = window[0] * window[1] * batch
         mmac["tile graph"] = recipe.mmac_per_pixel
-    ceilings = yardsticks(engine, precision)
     for channels, (convolutions, _) in ceilings.items():
         work[f"ceiling {channels}"] = convolutions
     rounds, least = (2, 0.2) if quick else (5, 0.5)
@@ -96,12 +99,15 @@ def run(asked: argparse.Namespace) -> Report:
     figures: dict[str, dict[str, float]] = {}
     with private_folder() as folder, Upscaler(settings(folder)) as upscaler:
         precisions = dict.fromkeys((upscaler.precision, "f32"))
+        ceilings = {p: yardsticks(upscaler.engine, p) for p in precisions}
         for model in list_models():
             if asked.model and model.name not in asked.model:
                 continue
             for precision in precisions:
+                if asked.quick and model.ramp and precision != upscaler.precision:
+                    continue  # several seconds a tile
                 say(f"{model.name}, {precision} …")
-                found = measure(model, upscaler, precision, asked.quick)
+                found = measure(model, upscaler, precision, ceilings[precision], asked.quick)
                 figures[f"{model.name} {precision}"] = found
                 recipe = make_recipe(model, SCALE, model.fidelity)
                 rows = {"network": model.mmac_per_pixel, "tile graph": recipe.mmac_per_pixel}

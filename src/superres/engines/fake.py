@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superres.engines.base import TileProgram, TileResult
+from superres.errors import EngineUnavailable
 
 
 class FakeSession:
@@ -45,4 +46,6 @@ class FakeEngine:
         return ("f32",)
 
     def load(self, program: TileProgram, precision: str) -> FakeSession:
+        if precision not in self.precisions:
+            raise EngineUnavailable(f"The fake engine has no {precision}; choose f32.")
         return FakeSession(program)

@@ -1,6 +1,6 @@
 """A picture being made: rows and tiles are written into it, the encoder streams it out.
 
-A large canvas is a scratch file written with ``pwrite``, not a memory map: dirty mapped
+A large canvas is a scratch file written at offsets, not a memory map: dirty mapped
 pages count as resident memory of the process until the kernel finds time to write them.
 """
 
@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 from superres.errors import BadParameter, ImageTooSmall, OutOfMemory
 from superres.imageio.layout import PIXEL_OFFSET, file_parts
 from superres.imageio.picture import Pixels
+from superres.imageio.positioned import read_at, write_at
 from superres.imageio.scratch import Scratch, ScratchFile
 from superres.imageio.vips import Image, drive, library
 
@@ -124,11 +125,8 @@ class Canvas:
 
     def _put(self, data: bytes | memoryview, offset: int) -> None:
         file = self._open_file()
-        view = memoryview(data)
         try:
-            while view.nbytes:
-                count = os.pwrite(file.fd, view, offset)
-                view, offset = view[count:], offset + count
+            write_at(file.fd, data, offset)
         except OSError as exc:
             raise OutOfMemory(
                 f"The scratch disk cannot take the picture ({exc.strerror}); "
@@ -144,12 +142,8 @@ class Canvas:
         file = self._open_file()
         out = np.empty((y1 - y0, self.width, self.channels), self.dtype)
         view = _bytes_of(out)
-        offset = PIXEL_OFFSET + y0 * self._row
-        while view.nbytes:
-            count = os.preadv(file.fd, [view], offset)
-            if count == 0:
-                raise OutOfMemory("The scratch file was cut short while it was in use.")
-            view, offset = view[count:], offset + count
+        if read_at(file.fd, view, PIXEL_OFFSET + y0 * self._row) < view.nbytes:
+            raise OutOfMemory("The scratch file was cut short while it was in use.")
         return out
 
     def array(self, *, read_only: bool = True) -> NDArray[Any]:

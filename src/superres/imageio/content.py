@@ -10,6 +10,7 @@ from typing import Any
 
 from superres.errors import InputError
 from superres.imageio.limits import Limits
+from superres.imageio.positioned import read_at
 from superres.imageio.vips import library
 
 _READ_STEP = 1 << 20
@@ -61,15 +62,13 @@ class Content:
         if self._data is not None:
             return self._data[offset : offset + length]
         fd = self._descriptor()
+        # What a damaged file calls an offset may be more than the system can seek to.
+        buffer = bytearray(max(0, min(length, self.size - offset)))
         try:
-            os.lseek(fd, offset, os.SEEK_SET)
-            parts = []
-            while length > 0 and (part := os.read(fd, length)):
-                parts.append(part)
-                length -= len(part)
+            count = read_at(fd, memoryview(buffer), offset) if buffer else 0
         except OSError as exc:
             raise InputError(f"The file cannot be read: {exc.strerror}.") from exc
-        return b"".join(parts)
+        return bytes(buffer[:count])
 
     def vips_source(self) -> Any:
         """A fresh ``pyvips.Source`` over the whole content. Keep ``self`` open while used."""

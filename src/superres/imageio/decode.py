@@ -28,6 +28,7 @@ from superres.imageio.picture import Header, Metadata, Picture
 from superres.imageio.scratch import Scratch
 from superres.imageio.sniff import is_lossless_webp, png_frames, sequence_frames, sniff
 from superres.imageio.tiff import read_tiff_info
+from superres.imageio.tiffexif import read_exif
 from superres.imageio.vips import Image, drive, error_lines, error_type, library
 
 _LOADERS = {
@@ -181,12 +182,14 @@ def _bmp(content: Content, limits: Limits) -> tuple[Header, Metadata, BmpHeader]
 def _open(content: Content, name: str, limits: Limits, fail_on: str) -> _Opened:
     """Build the lazy pipeline: loader, limits, then conversion to grey or RGB."""
     lossless, orientation, frames, info = name in ("png", "gif"), 1, 1, None
+    exif = None
     if name == "webp":
         lossless = is_lossless_webp(content)
     elif name == "tiff":
         info = read_tiff_info(content)
         limits.check_size(info.width, info.height)
         lossless = not info.lossy
+        exif = read_exif(content, limits)
     with _errors_of(name):
         options: dict[str, Any] = {"access": "sequential", "fail_on": fail_on}
         if name in _PAGED:
@@ -212,7 +215,7 @@ def _open(content: Content, name: str, limits: Limits, fail_on: str) -> _Opened:
         elif name in _PAGED:
             frames = _integer(raw, "n-pages", 1)
         orientation = _integer(raw, "orientation", 1)
-        found = _metadata(raw, limits)
+        found = _metadata(raw, limits, exif)
         if info is not None and info.lab8_at is not None:
             raw = _lab_of_bytes(raw)
         image, icc = _normalise(raw, name, found.icc)
@@ -279,11 +282,15 @@ def _lab_of_bytes(image: Image) -> Image:
     return lab.copy(interpretation="lab")
 
 
-def _metadata(image: Image, limits: Limits) -> Metadata:
-    """The blocks beside the pixels, their orientation marks already reset."""
-    blocks = {}
+def _metadata(image: Image, limits: Limits, exif: bytes | None) -> Metadata:
+    """The blocks beside the pixels, their orientation marks already reset.
+
+    ``exif`` is what libvips does not know of.
+    """
+    blocks: dict[str, bytes | None] = {}
     for key in ("icc-profile-data", "exif-data", "xmp-data", "iptc-data"):
         blocks[key] = bytes(image.get(key)) if image.get_typeof(key) else None
+    blocks["exif-data"] = blocks["exif-data"] or exif
     limits.check_metadata(sum(len(block) for block in blocks.values() if block))
     exif, xmp = blocks["exif-data"], blocks["xmp-data"]
     # Where a file states nothing, libvips' loaders answer 1 pixel per millimetre or 72 dpi.

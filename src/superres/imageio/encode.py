@@ -6,16 +6,20 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from superres.errors import BadParameter, ImageTooSmall, OutputError
 from superres.imageio.canvas import Canvas, image_of
+from superres.imageio.ifd import Read
 from superres.imageio.metadata import attach, insertion
 from superres.imageio.picture import Header, Metadata, Pixels
+from superres.imageio.positioned import read_at, write_at
+from superres.imageio.tiffexif import exif_edits
 from superres.imageio.vips import Image, drive, error_lines, error_type, library
 
 WRITABLE = ("png", "jpeg", "webp", "tiff")
@@ -163,7 +167,9 @@ def encode(
     whole; after any error or Ctrl-C nothing is left and an older target is untouched.
     PNG, JPEG and TIFF are streamed from a canvas on disk; WebP needs the whole picture in
     memory (libwebp). 16 bits are kept by PNG and TIFF and rounded to 8 for JPEG and WebP;
-    float32 is clipped to 0…1 and stored as 16 (PNG, TIFF) or 8 bits.
+    float32 is clipped to 0…1 and stored as 16 (PNG, TIFF) or 8 bits. What a format cannot
+    hold of large EXIF, XMP or IPTC blocks is left out without a word, see
+    :func:`superres.imageio.metadata.attach`.
 
     Args:
         pixels: a canvas, an ``(h, w, c)`` array (see :data:`Pixels`) or a libvips picture.
@@ -191,12 +197,19 @@ def encode(
     def save(sink: Any) -> None:
         drive(image, lambda: getattr(image, saver)(sink, **arguments), on_progress)
 
+    def edits(read: Read, size: int) -> Iterable[tuple[int, bytes]]:
+        if file_format != "tiff" or metadata.exif is None or options.strip:
+            return ()
+        return exif_edits(read, size, metadata.exif, image.width, image.height)
+
     at, inserted = insertion(file_format, metadata, strip=options.strip)
     with _write_errors():
         if target is None:
             memory = library().Target.new_to_memory()
             save(memory)
             data = cast(bytes, memory.get("blob"))
+            for offset, piece in edits(lambda at, length: data[at : at + length], len(data)):
+                data = data[:offset] + piece + data[offset + len(piece) :]
             return data[:at] + inserted + data[at:] if inserted else data
         with _replacing(Path(target)) as descriptor:
             # Leave room in front, then move the file's first bytes to its start.
@@ -207,7 +220,15 @@ def encode(
                 start = os.read(descriptor, at)
                 os.lseek(descriptor, 0, os.SEEK_SET)
                 os.write(descriptor, start + inserted)
+            size = os.lseek(descriptor, 0, os.SEEK_END)
+            for offset, piece in edits(partial(_read, descriptor), size):
+                write_at(descriptor, piece, offset)
     return None
+
+
+def _read(descriptor: int, offset: int, length: int) -> bytes:
+    buffer = bytearray(length)
+    return bytes(buffer[: read_at(descriptor, memoryview(buffer), offset)])
 
 
 def _lazy(pixels: Canvas | Pixels | Image) -> Image:

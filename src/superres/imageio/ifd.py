@@ -105,6 +105,7 @@ def read_directory(
     form: Form,
     spend: Callable[[int], None],
     below: set[int] | None = None,
+    only: set[int] | None = None,
 ) -> Directory:
     """A directory with its values and the directories below it; what is damaged is left out.
 
@@ -114,7 +115,8 @@ def read_directory(
         position: of the directory.
         form: see :class:`Form`.
         spend: called with the length of each value before it is read; may raise to stop.
-        below: tags that point to directories.
+        below: tags that point to directories; Exif and GPS if None.
+        only: tags wanted of this directory; all if None.
     """
     below = {EXIF, GPS} if below is None else below
     try:
@@ -123,6 +125,8 @@ def read_directory(
         return {}
     directory: Directory = {}
     for tag, entry in entries.items():
+        if only is not None and tag not in only:
+            continue
         kind, count = struct.unpack_from(form.order + "H" + form.word[1:], entry, 2)
         pointer = entry[-form.inline :]
         if tag in below and count == 1 and kind in (_LONG, _IFD, _LONG8, _IFD8):

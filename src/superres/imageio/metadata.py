@@ -9,12 +9,15 @@ from __future__ import annotations
 import struct
 import zlib
 
-from superres.imageio.exif import upright, upright_xmp, without_prefix, without_thumbnail
+from superres.imageio.exif import slim, upright, upright_xmp, without_prefix, without_thumbnail
 from superres.imageio.icc import fits
 from superres.imageio.picture import Metadata
 from superres.imageio.vips import Image, error_type, library
 
 _DEFAULT_RESOLUTION = 72 / 25.4
+# libexif reads 65534 bytes; libvips adds a few hundred (resolution, dimensions).
+_MOST_EXIF = 64_000
+_MOST_JPEG_XMP, _MOST_JPEG_IPTC = 60_000, 65_000
 _WRITTEN_ANEW = ("orientation", "exif-ifd0-Orientation")
 
 
@@ -22,8 +25,13 @@ def attach(image: Image, metadata: Metadata, file_format: str, *, strip: bool) -
     """``image`` with profile, EXIF, XMP, IPTC and resolution set; only the profile if ``strip``.
 
     EXIF loses its thumbnail (which shows the small picture); its orientation becomes 1 and
-    the saver writes the new pixel dimensions into it. A block that libvips cannot parse is
-    left out. A profile that does not describe this number of channels is left out too.
+    the saver writes the new pixel dimensions into it (TIFF: see ``tiffexif``). A block that
+    libvips cannot parse is left out. A profile that does not describe this number of channels
+    is left out too.
+
+    Too large: libvips reads and JPEG holds less than 64 KB of EXIF, so of a longer block the
+    longest values are left out (a maker's note, usually), except in TIFF. JPEG does without
+    XMP of over 60,000 bytes and IPTC of over 65,000; the pieces of "extended XMP" are not made.
     """
     vips = library()
     x_res, y_res = metadata.resolution or (_DEFAULT_RESOLUTION, _DEFAULT_RESOLUTION)
@@ -33,12 +41,17 @@ def attach(image: Image, metadata: Metadata, file_format: str, *, strip: bool) -
         image.set_type(blob, "icc-profile-data", metadata.icc)
     if strip:
         return image
-    if metadata.exif is not None:
+    if metadata.exif is not None and file_format != "tiff":
         _attach_exif(image, metadata.exif)
-    if metadata.xmp is not None and file_format != "png":  # see insertion()
-        image.set_type(blob, "xmp-data", upright_xmp(metadata.xmp))
-    if metadata.iptc is not None:
-        image.set_type(blob, "iptc-data", metadata.iptc)
+    xmp, iptc = metadata.xmp, metadata.iptc
+    if file_format == "jpeg":
+        # libvips would drop these itself, with a line on stderr.
+        xmp = xmp if xmp and len(xmp) <= _MOST_JPEG_XMP else None
+        iptc = iptc if iptc and len(iptc) <= _MOST_JPEG_IPTC else None
+    if xmp is not None and file_format != "png":  # see insertion()
+        image.set_type(blob, "xmp-data", upright_xmp(xmp))
+    if iptc is not None:
+        image.set_type(blob, "iptc-data", iptc)
     return image
 
 
@@ -46,7 +59,7 @@ def _attach_exif(image: Image, exif: bytes) -> None:
     vips = library()
     try:
         carrier = vips.Image.pngload_buffer(
-            _carrier_png(without_prefix(without_thumbnail(upright(exif))))
+            _carrier_png(without_prefix(without_thumbnail(upright(slim(exif, _MOST_EXIF)))))
         )
         fields = carrier.get_fields()
     except error_type():

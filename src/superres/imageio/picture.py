@@ -21,7 +21,7 @@ class Metadata:
     Attributes:
         icc: the embedded colour profile, kept byte for byte; None if there was none or if
             the pixels were converted to sRGB while decoding (CMYK, Lab).
-        exif: raw EXIF block as libvips holds it (``exif-data``).
+        exif: raw EXIF block as libvips holds it (``exif-data``); of a TIFF, one made of its tags.
         xmp: raw XMP packet.
         iptc: raw IPTC block.
         resolution: horizontal and vertical pixels per millimetre, or None if unstated.

@@ -79,7 +79,7 @@ def read_exif(content: Content, limits: Limits) -> bytes | None:
 
 def exif_edits(
     read: Read, size: int, exif: bytes, width: int, height: int
-) -> tuple[tuple[int, bytes], tuple[int, bytes]] | None:
+) -> list[tuple[int, bytes]]:
     """What to write where in a finished TIFF of one page, so that it holds ``exif``.
 
     The first directory is written anew at the file's end, with the block's descriptive tags
@@ -93,16 +93,16 @@ def exif_edits(
         width, height: replace the pixel dimensions in the block.
 
     Returns:
-        Offset and bytes of the file's new end and of the link to it; None if the block is
+        Offset and bytes of the file's new end and of the link to it; nothing if the block is
         damaged or has nothing for a TIFF.
     """
     try:
         order, block = parse(exif)
     except struct.error:
-        return None
+        return []
     directory: Directory = {tag: block[tag] for tag in block if tag in _DESCRIPTIVE}
     if not directory:
-        return None
+        return []
     details = directory.get(EXIF)
     if isinstance(details, dict):
         for tag, side in ((_PIXEL_WIDTH, width), (_PIXEL_HEIGHT, height)):
@@ -111,4 +111,4 @@ def exif_edits(
     placed, following = read_entries(read, position, form)
     end = (size + 7) // 8 * 8
     tail = store(directory, order, form, end, placed, following)
-    return (size, b"\0" * (end - size) + tail), (link, struct.pack(form.word, end))
+    return [(size, b"\0" * (end - size) + tail), (link, struct.pack(form.word, end))]

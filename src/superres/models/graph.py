@@ -107,9 +107,15 @@ class _Graph:
         self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name
 
-    def conv(self, x: str, kernel: NDArray[np.float32]) -> str:
-        """Convolution of ``(1, c, h, w)`` with ``(out, c, kh, kw)``, same size, zero padded."""
+    def conv(self, x: str, kernel: NDArray[np.float32], *, edge: bool = True) -> str:
+        """Convolution of ``(1, c, h, w)`` with ``(out, c, kh, kw)``, same size.
+
+        Outside, the edge's values go on, or zeros if not ``edge`` (one pass over ``x`` less).
+        """
         pads = [kernel.shape[2] // 2, kernel.shape[3] // 2] * 2
+        if edge:
+            whole = self.constant(np.array([0, 0, *pads[:2], 0, 0, *pads[2:]], np.int64))
+            x, pads = self.op("Pad", x, whole, mode="edge"), [0] * 4
         return self.op(
             "Conv", x, self.constant(kernel), kernel_shape=list(kernel.shape[2:]), pads=pads
         )
@@ -195,7 +201,7 @@ def _local_error(g: _Graph, out: str, scale: int, dropped: str | None = None) ->
         return error
     grey = g.op("ReduceMean", out, channels, keepdims=1)
     kernel = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]], np.float32) * ROUGHNESS[scale]
-    rough = g.box(g.area(g.op("Abs", g.conv(grey, kernel[None, None])), scale), 5)
+    rough = g.box(g.area(g.op("Abs", g.conv(grey, kernel[None, None], edge=False)), scale), 5)
     return g.op("Max", error, rough)
 
 

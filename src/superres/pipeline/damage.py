@@ -47,7 +47,7 @@ class Damage:
 def adapted_fidelity(default: float, pixels: NDArray[Any]) -> float:
     """The default fidelity of a model, lowered by how damaged ``pixels`` are."""
     lowered = default * (1 - 0.8 * measure(pixels).degree)
-    return default if default in (0.0, 1.0) else round(lowered / _STEP) * _STEP
+    return default if default in (0.0, 1.0) else round(round(lowered / _STEP) * _STEP, 6)
 
 
 def measure(pixels: NDArray[Any]) -> Damage:

@@ -20,7 +20,7 @@ from superres.pipeline.flat import keep_flat
 from superres.pipeline.sessions import Sessions
 from superres.pipeline.verify import fault
 from superres.tiling.blend import Assembler
-from superres.tiling.plan import EDGE, Plan, Policy, Tile, make_plan
+from superres.tiling.plan import Plan, Policy, Tile, make_plan
 from superres.tiling.window import read_window
 
 MEMORY_SHARE = 0.55
@@ -222,6 +222,4 @@ def _runs_away(result: TileResult, recipe: Recipe) -> bool:
     if result.errors is None:
         return False
     limits = np.array(recipe.guards, np.float32)[: len(result.errors), None, None]
-    # Along the window's border networks see zeros, and none of that is used.
-    inside = result.errors[:, EDGE:-EDGE, EDGE:-EDGE]
-    return not bool((inside <= limits).all())
+    return not bool((result.errors <= limits).all())

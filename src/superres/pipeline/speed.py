@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from pathlib import Path
 
 _FILE = "speed.json"
@@ -43,6 +44,7 @@ class Speed:
     def _read(self) -> dict[str, float]:
         try:
             data = json.loads(self._path.read_text("utf-8"))
-            return {str(key): float(rate) for key, rate in data.items()}
-        except (OSError, ValueError, AttributeError, TypeError):
+            rates = {str(key): float(rate) for key, rate in data.items()}
+        except (OSError, ValueError, AttributeError, TypeError, OverflowError, RecursionError):
             return {}
+        return {key: rate for key, rate in rates.items() if 0 < rate < math.inf}

@@ -217,7 +217,7 @@ class Upscaler:
                 resized.fill_from(resize(canvas.image(), work.out_width, work.out_height))
                 canvas = resized
             report("encode", 1.0)
-            result = canvas.array(read_only=False)
+            result = canvas.array(read_only=False).astype(pixels.dtype, copy=False)
         return result[..., 0] if pixels.ndim == 2 else result
 
     def estimate(
@@ -394,7 +394,7 @@ def _as_picture(pixels: object) -> NDArray[Any]:
         )
     if picture.dtype == np.float32 and not np.isfinite(picture).all():
         raise BadParameter("The array holds values that are not numbers.")
-    return picture
+    return picture.astype(picture.dtype.newbyteorder("="), copy=False)
 
 
 def _peak_memory() -> int:

@@ -94,10 +94,11 @@ def _is_plain(source: NDArray[np.float32], pixels: NDArray[np.uint8] | NDArray[n
     y, x = (int(i) for i in np.unravel_index(int(edges.argmax()), edges.shape))
     y, x = min(y, grey.shape[0] - _PATCH - 2), min(x, grey.shape[1] - _PATCH - 2)
     y, x = max(y, 2), max(x, 2)
-    around = grey[y - 2 : y + _PATCH + 2, x - 2 : x + _PATCH + 2]
+    around = source[y - 2 : y + _PATCH + 2, x - 2 : x + _PATCH + 2].transpose(2, 0, 1)
     got = _unit(pixels[y * scale : (y + _PATCH) * scale, x * scale : (x + _PATCH) * scale]).mean(2)
     for matrix in _interpolations(scale):
-        plain = np.clip(matrix @ around @ matrix.T, 0, 1)
+        # Clipped before the mean, as whoever enlarged the picture would have.
+        plain = np.clip(matrix @ around @ matrix.T, 0, 1).mean(0)
         if np.abs(plain - got).max() < 1.5 / 255:
             return True
     return False
