@@ -119,7 +119,10 @@ def run(asked: argparse.Namespace) -> Report:
         fast = upscaler.precision != "f32"
         for name in asked.model or ("general", "photo", "faithful"):
             say(f"{name} …")
-            found = measure(get_model(name), upscaler, side, asked.rounds or (2 if asked.quick else 3))
+            model = get_model(name)
+            # Peers take many seconds for RRDBNet, so that one round says enough for a first look.
+            quick = 1 if model.ramp else 3
+            found = measure(model, upscaler, side, asked.rounds or (quick if asked.quick else 3))
             report.figures[name] = found
             report.tables.append(_table(name, side, upscaler.precision, found))
             others = {n: row for n, row in found.items() if n not in (RAW, DEFAULT)}

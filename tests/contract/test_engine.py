@@ -28,7 +28,6 @@ def engine(request, tmp_path_factory) -> Engine:
     return select_engine(EngineSettings(device=request.param, cache_dir=folder, streams=2))
 
 
-
 def test_it_says_what_it_is(engine):
     assert engine.name
     assert engine.device
@@ -135,6 +134,33 @@ def test_many_threads_may_load(engine):
     for session in sessions:
         result = session.submit(tile()).result(60)
         assert np.abs(result.pixels - np.rint(answer(tile(), 2) * 255)).max() <= 1
+
+
+def test_memory_given_back_is_taken_again(engine):
+    session = engine.load(program(), "f32")
+    for _ in range(3):
+        assert (
+            np.abs(
+                session.submit(tile()).result(60).pixels - np.rint(answer(tile(), 2) * 255)
+            ).max()
+            <= 1
+        )
+        session.trim()
+        session.trim()
+
+
+def test_memory_may_be_given_back_at_any_time(engine):
+    session = engine.load(program(scale=4), "f32")
+    want = session.submit(tile()).result(60).pixels
+
+    def work(number: int) -> bool:
+        if number % 4 == 3:
+            session.trim()
+            return True
+        return np.array_equal(session.submit(tile()).result(60).pixels, want)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(work, range(60)))
 
 
 def test_submitting_answers_with_a_future(engine):

@@ -12,7 +12,12 @@ WINDOW = (32, 48)
 
 
 def program(
-    *, scale: int = 2, channels: int = 3, quantised: bool = True, guarded: bool = False, key: str = ""
+    *,
+    scale: int = 2,
+    channels: int = 3,
+    quantised: bool = True,
+    guarded: bool = False,
+    key: str = "",
 ) -> TileProgram:
     """Enlarges by repeating pixels, which is what the fake engine does too."""
 

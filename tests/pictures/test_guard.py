@@ -10,14 +10,12 @@ import pytest
 from PIL import Image
 
 from bench.published import pairs
-from superres.imageio import Canvas, Scratch
 from superres.models import get_model
 from superres.models.recipe import Recipe, make_recipe
 from superres.pipeline import UpscaleOptions
-from superres.pipeline.passes import Pass, plan_pass
-from superres.pipeline.sessions import Sessions
 from tests.pictures.measures import enlarged, psnr
 from tests.pictures.patterns import NAMES, patterns
+from tests.pictures.single import plan_for, single_pass
 
 FLOOR = 15
 """Least PSNR in dB against bicubic enlargement of the same input."""
@@ -64,10 +62,9 @@ def test_patterns_stay_plausible_in_large_networks(upscaler, name, model, fideli
 def test_patterns_that_need_the_guard_need_it(upscaler, name):
     """Without the guard the result is garbage: these pictures do test it."""
     picture = patterns()[name]
-    sessions = Sessions(upscaler.engine)
     recipe = unguarded(make_recipe(get_model("faithful"), 4, 1.0))
     with pytest.raises(Exception, match=r"another picture|not numbers|constant|another tile"):
-        run(picture, recipe, sessions, upscaler.precision)
+        single_pass(picture, recipe, plan_for(recipe, picture), upscaler)
 
 
 def unguarded(recipe: Recipe) -> Recipe:
@@ -78,23 +75,12 @@ def unguarded(recipe: Recipe) -> Recipe:
     return replace(recipe, parts=tuple(parts))
 
 
-def run(picture, recipe: Recipe, sessions: Sessions, precision: str):
-    """One pass, without the planning of passes around it."""
-    height, width, channels = picture.shape
-    plan = plan_pass(recipe, picture.shape, sessions.engine.streams, 1 << 30)
-    with Scratch() as scratch:
-        canvas = Canvas(
-            height * recipe.scale, width * recipe.scale, channels, picture.dtype, scratch
-        )
-        Pass(picture, recipe, plan, sessions, precision).run(canvas)
-        return np.array(canvas.array())
-
-
 def assert_untouched(upscaler, picture, model, scale):
-    sessions = Sessions(upscaler.engine)
-    recipe = make_recipe(get_model(model), scale, get_model(model).fidelity)
-    free = run(picture, unguarded(recipe), sessions, upscaler.precision)
-    shipped = upscaler.upscale_pixels(picture, UpscaleOptions(model=model, scale=scale))
+    fidelity = get_model(model).fidelity
+    recipe = make_recipe(get_model(model), scale, fidelity)
+    free = single_pass(picture, unguarded(recipe), plan_for(recipe, picture), upscaler)
+    options = UpscaleOptions(model=model, scale=scale, fidelity=fidelity)
+    shipped = upscaler.upscale_pixels(picture, options)
     assert np.array_equal(shipped, free)
 
 

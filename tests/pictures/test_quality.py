@@ -38,7 +38,7 @@ def test_the_protocol_is_the_tables(photos, small_photos):
     found = [
         psnr_y(enlarged(small_photos[name], 4), cropped(photos[name]), 4) for name in PHOTOS
     ]
-    assert found == pytest.approx(BICUBIC, abs=0.01)
+    assert found == pytest.approx(BICUBIC, abs=TOLERANCE)
 
 
 @pytest.mark.parametrize("row", TABLE)

@@ -67,6 +67,10 @@ class Session(Protocol):
         """
         ...
 
+    def trim(self) -> None:
+        """Give back working memory that is only needed while tiles are computed."""
+        ...
+
 
 class Engine(Protocol):
     """One runtime on one device. Thread-safe."""

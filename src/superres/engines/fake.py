@@ -32,6 +32,9 @@ class FakeSession:
         future.set_result(result)
         return future
 
+    def trim(self) -> None:
+        """Nothing to give back."""
+
 
 class FakeEngine:
     """Nearest-neighbour enlargement of whatever program it is given."""

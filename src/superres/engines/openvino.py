@@ -7,6 +7,7 @@ they do not, it is as fast as the best of the others.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
@@ -43,6 +44,8 @@ class OpenVINOSession:
         self, compiled: ov.CompiledModel, streams: int, workers: ThreadPoolExecutor
     ) -> None:
         self._workers = workers
+        self._compiled = compiled
+        self._streams = streams
         self._idle: queue.SimpleQueue[ov.InferRequest] = queue.SimpleQueue()
         for _ in range(streams):
             self._idle.put(compiled.create_infer_request())
@@ -51,6 +54,16 @@ class OpenVINOSession:
 
     def submit(self, image: NDArray[np.float32]) -> Future[TileResult]:
         return self._workers.submit(self._infer, image)
+
+    def trim(self) -> None:
+        taken = []
+        with contextlib.suppress(queue.Empty):
+            for _ in range(self._streams):
+                taken.append(self._idle.get_nowait())
+        if len(taken) == self._streams:  # memory in use must stay
+            self._compiled.release_memory()
+        for request in taken:
+            self._idle.put(request)
 
     def _infer(self, image: NDArray[np.float32]) -> TileResult:
         request = self._idle.get()

@@ -208,7 +208,7 @@ def encode(
             memory = library().Target.new_to_memory()
             save(memory)
             data = cast(bytes, memory.get("blob"))
-            for offset, piece in edits(lambda at, length: data[at : at + length], len(data)):
+            for offset, piece in edits(partial(_part, data), len(data)):
                 data = data[:offset] + piece + data[offset + len(piece) :]
             return data[:at] + inserted + data[at:] if inserted else data
         with _replacing(Path(target)) as descriptor:
@@ -224,6 +224,10 @@ def encode(
             for offset, piece in edits(partial(_read, descriptor), size):
                 write_at(descriptor, piece, offset)
     return None
+
+
+def _part(data: bytes, offset: int, length: int) -> bytes:
+    return data[offset : offset + length]
 
 
 def _read(descriptor: int, offset: int, length: int) -> bytes:

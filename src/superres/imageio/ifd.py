@@ -31,7 +31,7 @@ class Value(NamedTuple):
     """One tag's type, number of values and their bytes, in the byte order of their block."""
 
     kind: int
-    count: int
+    number: int
     data: bytes
 
 
@@ -176,17 +176,17 @@ def store(
             continue
         here = outside_at + len(outside)
         if isinstance(value, dict):
-            kind, count, data = (_LONG8 if form.big else _LONG), 1, struct.pack(form.word, here)
+            kind, number, data = (_LONG8 if form.big else _LONG), 1, struct.pack(form.word, here)
             outside += store(value, source, form, here)
         else:
-            kind, count, data = value
+            kind, number, data = value
             if source != form.order:
                 data = np.frombuffer(data, f"u{_WIDTHS[kind]}").byteswap().tobytes()
             if len(data) > form.inline:
                 outside += data + b"\0" * (len(data) % 2)
                 data = struct.pack(form.word, here)
         table += struct.pack(form.order + "HH", tag, kind)
-        table += struct.pack(form.word, count) + data.ljust(form.inline, b"\0")
+        table += struct.pack(form.word, number) + data.ljust(form.inline, b"\0")
     return table + struct.pack(form.word, following) + bytes(outside)
 
 

@@ -73,8 +73,12 @@ class Recipe:
 
     @property
     def bytes_per_pixel(self) -> int:
-        """Working memory per window pixel, the head's float32 pictures included."""
-        return sum(part.model.bytes_per_pixel for part in self.parts) + 48 * self.scale**2
+        """Working memory per window pixel.
+
+        The networks run one after the other in the same memory; the head adds one float32
+        picture.
+        """
+        return max(part.model.bytes_per_pixel for part in self.parts) + 12 * self.scale**2
 
     @property
     def guards(self) -> tuple[float, ...]:
@@ -135,9 +139,13 @@ def make_recipe(
 
 
 def alpha_recipe(recipe: Recipe) -> Recipe:
-    """The recipe that enlarges transparency beside ``recipe``: the faithful model alone."""
+    """The recipe that enlarges transparency beside ``recipe``: the faithful model alone.
+
+    Where that has not the scale, the recipe's own first model takes its place.
+    """
     faithful = get_model(FAITHFUL)
-    part = Part(faithful, faithful.weights_for(recipe.scale), 1.0)
+    model = faithful if recipe.scale in faithful.scales else recipe.parts[0].model
+    part = Part(model, model.weights_for(recipe.scale), 1.0)
     return replace(recipe, parts=(part,), grey=True)
 
 

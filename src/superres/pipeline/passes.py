@@ -23,15 +23,18 @@ from superres.tiling.blend import Assembler
 from superres.tiling.plan import Plan, Policy, Tile, make_plan
 from superres.tiling.window import read_window
 
-MEMORY_SHARE = 0.55
-"""Part of the memory ceiling that tiles in flight may take; the rest is for the runtime,
-the weights, the decoded input and the encoder."""
+MEMORY_SHARE = 0.42
+"""Part of the memory ceiling that tiles in flight may take. A tile that needs its guard
+takes as much again; the rest is for the runtime, weights, decoded input and encoder."""
 
 
 def plan_pass(recipe: Recipe, shape: tuple[int, ...], streams: int, memory_ceiling: int) -> Plan:
     """Tiles for a picture of ``shape`` ``(h, w, c)`` under ``memory_ceiling`` bytes."""
     bleeds = max(transparency.BLEED_RADII) if shape[2] in (2, 4) else 0
-    affordable = int(memory_ceiling * MEMORY_SHARE / (streams * recipe.bytes_per_pixel))
+    per_pixel = recipe.bytes_per_pixel
+    if bleeds:
+        per_pixel += alpha_recipe(recipe).bytes_per_pixel
+    affordable = int(memory_ceiling * MEMORY_SHARE / (streams * per_pixel))
     policy = Policy(
         context=recipe.context + bleeds,
         ramp=recipe.ramp,

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from superres.engines.base import Engine, Session, TileProgram
 from superres.models.recipe import Recipe
 
 KEPT = 6
 """Programs kept loaded: two passes, each with transparency and one guarded form."""
+
+
+@dataclass
+class _Kept:
+    session: Session
+    working_bytes: int
+    trimmed: bool = False
 
 
 class Sessions:
@@ -19,11 +27,14 @@ class Sessions:
 
     Args:
         engine: to load them on.
+        working_bytes: what all kept sessions together may hold as working memory. Those
+            not used for longest give theirs back when it is more.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, working_bytes: int = 1 << 30) -> None:
         self.engine = engine
-        self._kept: OrderedDict[str, Session] = OrderedDict()
+        self._working_bytes = working_bytes
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(
@@ -32,22 +43,42 @@ class Sessions:
         """The session for tiles of ``window`` (height, width)."""
         key = f"{precision}|{recipe.key(*window, guarded)}"
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-            program = TileProgram(
-                key=recipe.key(*window, guarded),
-                window=window,
-                scale=recipe.scale,
-                channels=1 if recipe.grey else 3,
-                quantised=recipe.quantised,
-                guarded=guarded,
-                build=lambda: recipe.build(*window, guarded),
-            )
-            session = self._kept[key] = self.engine.load(program, precision)
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-            return session
+            kept = self._kept.get(key)
+            if kept is None:
+                need = window[0] * window[1] * recipe.bytes_per_pixel * self.engine.streams
+                self._make_room(need)
+                kept = self._kept[key] = _Kept(self._load(recipe, window, precision, guarded), need)
+                while len(self._kept) > KEPT:
+                    self._kept.popitem(last=False)
+            elif kept.trimmed:
+                self._make_room(kept.working_bytes)
+                kept.trimmed = False
+            self._kept.move_to_end(key)
+            return kept.session
+
+    def _load(
+        self, recipe: Recipe, window: tuple[int, int], precision: str, guarded: bool
+    ) -> Session:
+        program = TileProgram(
+            key=recipe.key(*window, guarded),
+            window=window,
+            scale=recipe.scale,
+            channels=1 if recipe.grey else 3,
+            quantised=recipe.quantised,
+            guarded=guarded,
+            build=lambda: recipe.build(*window, guarded),
+        )
+        return self.engine.load(program, precision)
+
+    def _make_room(self, need: int) -> None:
+        held = sum(kept.working_bytes for kept in self._kept.values() if not kept.trimmed)
+        for kept in self._kept.values():
+            if held + need <= self._working_bytes:
+                break
+            if not kept.trimmed:
+                kept.session.trim()
+                kept.trimmed = True
+                held -= kept.working_bytes
 
     def close(self) -> None:
         """Let every session go."""

@@ -36,7 +36,7 @@ from superres.models import FAITHFUL, get_model
 from superres.models.recipe import Recipe, make_recipe, pass_scales
 from superres.pipeline.damage import adapted_fidelity
 from superres.pipeline.options import Estimate, FileReport, Progress, UpscaleOptions, target_size
-from superres.pipeline.passes import Pass, plan_pass
+from superres.pipeline.passes import MEMORY_SHARE, Pass, plan_pass
 from superres.pipeline.sessions import Sessions
 from superres.pipeline.speed import Speed
 from superres.settings import Settings
@@ -92,7 +92,8 @@ class Upscaler:
         self.settings = settings or Settings()
         self.engine = engine or select_engine(self.settings.engine)
         self.precision = _choose_precision(self.settings.engine.precision, self.engine)
-        self._sessions = Sessions(self.engine)
+        working = int(self.settings.engine.memory_ceiling * MEMORY_SHARE)
+        self._sessions = Sessions(self.engine, working)
         self._speed = Speed(self.settings.engine.cache_dir)
         self._limits = Limits(**asdict(self.settings.limits))
         if self.settings.engine.threads:

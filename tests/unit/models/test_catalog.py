@@ -136,7 +136,9 @@ def test_one_bit_more_or_less_is_another_file(monkeypatch, tmp_path):
     data = bytearray(path.read_bytes())
     data[1000] ^= 1
     (tmp_path / path.name).write_bytes(data)
-    (tmp_path / path.with_suffix(".param").name).write_bytes(path.with_suffix(".param").read_bytes())
+    (tmp_path / path.with_suffix(".param").name).write_bytes(
+        path.with_suffix(".param").read_bytes()
+    )
     monkeypatch.setattr(weights, "_in_package", lambda _: tmp_path / path.name)
     with pytest.raises(WeightsMissing, match=r"is not the one the catalogue names") as caught:
         load_network(file)

@@ -161,13 +161,22 @@ def test_the_lock_removes_a_constant_tint():
     got = locked(shifted(4, tint), image)
     assert np.abs(got - want).max() < 0.1 / 255
     # The network alone is off by all of it.
-    assert np.abs(computed(shifted(4, tint), FREE, image)["pixels"][32:-32, 32:-32] - want).max() > 0.09
+    assert (
+        np.abs(computed(shifted(4, tint), FREE, image)["pixels"][32:-32, 32:-32] - want).max()
+        > 0.09
+    )
 
 
 def test_the_lock_removes_a_tint_that_changes_slowly():
     image = smooth(SIZE, SIZE)
     slope = np.linspace(-0.1, 0.1, SIZE * 4, dtype=np.float32)
-    tint = np.stack([np.tile(slope, (SIZE * 4, 1)), np.tile(slope[:, None], (1, SIZE * 4)), slope[::-1] + np.zeros((SIZE * 4, 1), np.float32)])
+    tint = np.stack(
+        [
+            np.tile(slope, (SIZE * 4, 1)),
+            np.tile(slope[:, None], (1, SIZE * 4)),
+            slope[::-1] + np.zeros((SIZE * 4, 1), np.float32),
+        ]
+    )
     want = planes(image).repeat(4, 0).repeat(4, 1)[32:-32, 32:-32]
     error = np.abs(locked(shifted(4, tint[None]), image) - want)
     assert error.mean() < 0.5 / 255

@@ -86,6 +86,14 @@ def test_alpha_is_enlarged_by_the_faithful_network_alone_in_one_channel():
     assert recipe.scale == 4
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_alpha_can_be_enlarged_at_every_scale_of_every_model(name):
+    for scale in get_model(name).scales:
+        (part,) = alpha_recipe(make_recipe(get_model(name), scale, 0.0)).parts
+        assert part.weights.scale % scale == 0
+        assert part.model.name == (FAITHFUL if scale != 3 else name)
+
+
 def test_a_recipe_sums_up_its_networks():
     recipe = make_recipe(get_model("general"), 4, 0.5)
     general, faithful = get_model("general"), get_model("faithful")

@@ -28,7 +28,9 @@ def run(model: onnx.ModelProto, **inputs: np.ndarray) -> dict[str, np.ndarray]:
     return dict(zip(names, session.run(names, inputs), strict=True))
 
 
-def network(scale: int, nodes: Sequence[onnx.NodeProto], **constants: np.ndarray) -> onnx.ModelProto:
+def network(
+    scale: int, nodes: Sequence[onnx.NodeProto], **constants: np.ndarray
+) -> onnx.ModelProto:
     """A network from ``input`` to ``output``, ``(1, 3, h, w)`` to ``scale`` times that."""
     graph = helper.make_graph(
         list(nodes),

@@ -42,8 +42,7 @@ def sharpened(source: np.ndarray, scale: int) -> np.ndarray:
         return source.copy()
     smooth = enlarged(source, scale)
     planes = [
-        np.asarray(Image.fromarray(smooth[..., c]).convert("F"))
-        - _blurred(smooth[..., c], scale)
+        np.asarray(Image.fromarray(smooth[..., c]).convert("F")) - _blurred(smooth[..., c], scale)
         for c in range(smooth.shape[2])
     ]
     sharp = smooth + 0.8 * np.stack(planes, axis=-1)
@@ -88,6 +87,9 @@ class SharpEngine:
                 source = image.transpose(1, 2, 0)
                 future.set_result(result_of(source, sharpened(source, program.scale), program))
                 return future
+
+            def trim(self) -> None:
+                """Nothing to give back."""
 
         return Sharp()
 
@@ -145,6 +147,9 @@ class FaultyEngine:
                         future.set_result(right)
                     return future
 
+            def trim(self) -> None:
+                inner.trim()
+
         return Faulty()
 
 
@@ -159,9 +164,7 @@ class Place:
         scratch = self.root / "scratch"
         scratch.mkdir(exist_ok=True)
         chosen = {"device": "fake", "cache_dir": self.root / "cache", "scratch_dir": scratch}
-        return replace(
-            Settings(), engine=EngineSettings(**{**chosen, **engine}), limits=limits
-        )
+        return replace(Settings(), engine=EngineSettings(**{**chosen, **engine}), limits=limits)
 
     def upscaler(self, engine: Engine | None = None, **settings: object) -> Upscaler:
         return Upscaler(self.settings(**settings), engine=engine)
@@ -188,5 +191,3 @@ def photo(height: int, width: int, channels: int = 3, seed: int = 0, top: int = 
         picture[y : y + h, x : x + w] = rng.random(channels)
     kind = np.uint8 if top == 255 else np.uint16
     return np.rint(picture * top).astype(kind)
-
-

@@ -157,7 +157,9 @@ def test_swapped_channels_are_noticed():
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_one_colour_in_may_be_one_colour_out(value, scale):
     image = np.full((3, 32, 32), value, np.float32)
-    assert verdict(image, answered(image, scale, np.full((32 * scale, 32 * scale, 3), value))) is None
+    assert (
+        verdict(image, answered(image, scale, np.full((32 * scale, 32 * scale, 3), value))) is None
+    )
 
 
 def test_faint_noise_may_be_removed():

@@ -100,7 +100,7 @@ def test_a_soft_seam_is_a_slope_without_a_step(height, width, context, ramp, sca
 @pytest.mark.parametrize("axis", [0, 1])
 def test_two_constant_tiles_blend_monotonously_from_one_to_the_other(axis):
     size = (40, 150) if axis else (150, 40)
-    plan = make_plan(*size, Policy(8, 16, 128 * 64, 16), 1)
+    plan = make_plan(*size, Policy(8, 16, 100 * 50, 16), 1)
     assert len(plan) == 2
     block = (plan.window[0] * 2, plan.window[1] * 2, 1)
     first = next(plan.tiles())

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superres.tiling.plan import EDGE, Plan, Policy, Span, make_plan
+from superres.tiling.plan import MIN_WINDOW, Plan, Policy, Span, make_plan
 
 SIDES = st.one_of(st.integers(1, 200), st.integers(1, 5000))
 POLICIES = st.builds(
@@ -58,22 +58,33 @@ def test_neighbours_share_exactly_their_ramp(height, width, policy, streams):
 def test_what_is_kept_lies_deep_enough_inside_its_window(height, width, policy, streams):
     for spans, length, window in axes(make_plan(height, width, policy, streams)):
         for span in spans:
-            assert span.start >= -EDGE
             before, after = span.lo - span.start, span.start + window - span.hi
-            assert before >= (policy.context if span.lo > 0 else EDGE)
-            assert after >= (policy.context if span.hi < length else EDGE)
+            assert before >= (policy.context if span.lo > 0 else 0)
+            assert after >= (policy.context if span.hi < length else 0)
+
+
+@SOME
+def test_windows_lie_inside_the_picture_unless_it_is_tiny(height, width, policy, streams):
+    for spans, length, window in axes(make_plan(height, width, policy, streams)):
+        assert all(span.start >= 0 for span in spans)
+        if length < MIN_WINDOW:
+            assert (window, len(spans)) == (MIN_WINDOW, 1)
+        else:
+            assert spans[0].start == 0
+            assert spans[-1].start + window == length
 
 
 @SOME
 def test_windows_keep_to_the_quantum_and_the_area(height, width, policy, streams):
     plan = make_plan(height, width, policy, streams)
-    assert all(side % policy.quantum == 0 and side > 0 for side in plan.window)
+    for _, length, window in axes(plan):
+        assert window % policy.quantum == 0 or window in (length, MIN_WINDOW)
     if plan.window[0] * plan.window[1] > policy.max_area:
         # Then nothing smaller can be had: what is cut finest already is too large.
         tiny = Policy(policy.context, policy.ramp, 1, policy.quantum)
         assert make_plan(height, width, tiny, streams).window == plan.window
-        least = max(policy.overlap + 2 * max(policy.quantum, policy.context, policy.ramp, EDGE), 48)
-        assert max(plan.window) <= max(least, 2 * policy.quantum) + policy.quantum
+        core = max(policy.quantum, policy.context, policy.ramp)
+        assert max(plan.window) <= max(MIN_WINDOW, policy.overlap + 2 * (core + policy.quantum))
 
 
 @SOME

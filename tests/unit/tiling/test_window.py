@@ -17,7 +17,13 @@ def picture(height: int, width: int) -> np.ndarray:
 def test_equals_symmetric_padding_for_all_small_pictures(height, width):
     pixels, margin = picture(height, width), 40
     padded = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
-    for y, x, h, w in [(-8, -8, 32, 32), (-1, 0, 1, 3), (-20, 3, 27, 9), (0, -2, 2, 5), (2, 2, 9, 1)]:
+    for y, x, h, w in [
+        (-8, -8, 32, 32),
+        (-1, 0, 1, 3),
+        (-20, 3, 27, 9),
+        (0, -2, 2, 5),
+        (2, 2, 9, 1),
+    ]:
         want = padded[y + margin : y + margin + h, x + margin : x + margin + w]
         np.testing.assert_array_equal(read_window(pixels, y, x, h, w), want)
 

@@ -1,0 +1,165 @@
+"""Does memory stay under its ceiling, and time per pixel the same, however large the picture?
+
+Runs ``superres upscale`` ×4 `general`, PNG in, PNG out, on squares of 512 to 4096 pixels
+(with --quick 256 to 1024), each in a process of its own, and reports
+
+- *peak*: the largest resident size, as the kernel counts it at the end of the process. It
+  includes file pages, such as the scratch file of the result, that the kernel can drop;
+- *anonymous*: the largest private memory seen, sampled from /proc on Linux;
+- seconds per input megapixel, start-up of the process apart, best of several runs.
+
+Goals: peak under 1.5 GiB at every size, time per megapixel flat within 15 % from 512² on.
+
+Floor: bytes. The runtime and its libraries are about 0.2 GiB; beside them only the tiles in
+flight have to be in memory, whose number does not depend on the size of the picture. A
+4096² picture's result is 0.8 GB of pixels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.pictures import save, square
+from bench.report import Goal, Report, Table, program, say
+from bench.timing import COMMAND, environment, private_folder
+
+MODEL, SCALE = "general", 4
+CEILING = 3 << 29
+FLAT, FLAT_FROM = 0.15, 512
+_SAMPLE = 0.05
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process; sizes in bytes, ``anonymous`` 0 where it cannot be known."""
+
+    side: int
+    seconds: float
+    inference_seconds: float
+    wall: float
+    peak: int
+    anonymous: int
+
+
+def _anonymous(process: int) -> int:
+    try:
+        text = Path(f"/proc/{process}/smaps_rollup").read_text()
+    except OSError:  # not Linux, or it has just ended
+        return 0
+    found = re.search(r"^Anonymous:\s+(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
+
+
+def measure(source: Path, side: int, folder: Path, cache: Path) -> Run:
+    """Run the command on ``source`` and watch it."""
+    call = [*COMMAND, str(source), "-o", str(folder / "result.png"), "-s", str(SCALE)]
+    call += ["-m", MODEL, "--overwrite", "--json", "--quiet"]
+    log = folder / "report.json"
+    anonymous = 0
+    began = time.perf_counter()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            call, cwd=folder, env=environment(folder, cache), stdout=output
+        )
+        # wait4 gives this child's own peak; getrusage would give the largest of all so far.
+        while True:
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if ended:
+                break
+            anonymous = max(anonymous, _anonymous(process.pid))
+            time.sleep(_SAMPLE)
+    wall = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, call)
+    about = json.loads(log.read_text("utf-8").splitlines()[-1])
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = usage.ru_maxrss * unit
+    return Run(side, about["seconds"], about["inference_seconds"], wall, peak, anonymous)
+
+
+def run(asked: argparse.Namespace) -> Report:
+    sides = asked.side or ([256, 512, 1024] if asked.quick else [512, 1024, 2048, 4096])
+    runs: dict[int, list[Run]] = {side: [] for side in sides}
+    rounds = 2 if asked.quick else 3
+    with private_folder() as folder:
+        cache = folder / "cache"
+        for number in range(rounds + 1):
+            for side in sides:
+                # The first round fills the cache; the largest pictures take minutes.
+                if number and side >= 4096 and len(runs[side]) >= rounds - 1:
+                    continue
+                if not number and side >= 4096:
+                    continue
+                say(f"{side}² …")
+                source = folder / f"{side}.png"
+                if not source.exists():
+                    save(square(side), source)
+                found = measure(source, side, folder, cache)
+                if number:
+                    runs[side].append(found)
+    return _report(runs, asked.quick)
+
+
+def _report(runs: dict[int, list[Run]], quick: bool) -> Report:
+    table = Table(
+        f"superres upscale ×{SCALE} {MODEL}, PNG to PNG",
+        ("input", "s/MPx", "of it tiles", "seconds", "wall", "peak", "anonymous"),
+    )
+    per: dict[int, float] = {}
+    for side, found in runs.items():
+        best = min(found, key=lambda r: r.seconds)
+        area = side**2 / 1e6
+        per[side] = best.seconds / area
+        tiles = min(r.inference_seconds for r in found) / area
+        sizes = (max(r.peak for r in found), max(r.anonymous for r in found))
+        table.rows.append(
+            (
+                f"{side}²",
+                f"{per[side]:.2f}",
+                f"{tiles:.2f}",
+                f"{best.seconds:.2f}",
+                f"{best.wall:.2f}",
+                *(f"{size / 2**30:.2f} GiB" if size else "–" for size in sizes),
+            )
+        )
+    peak = max(r.peak for found in runs.values() for r in found)
+    counted = [value for side, value in per.items() if side >= FLAT_FROM]
+    goals = [
+        Goal(
+            "largest peak of all sizes", f"{peak / 2**30:.2f} GiB", "< 1.5 GiB", peak < CEILING
+        )
+    ]
+    if len(counted) > 1:
+        flatness = max(counted) / min(counted) - 1
+        what = f"time per megapixel from {FLAT_FROM}² on, slowest against fastest size"
+        goals.append(Goal(what, f"+{flatness:.0%}", f"≤ +{FLAT:.0%}", flatness <= FLAT))
+    notes = ["Quick: up to 1024² only; the long form goes to 4096²."] if quick else []
+    figures = {str(side): [vars(r) for r in found] for side, found in runs.items()}
+    return Report([table], goals, notes, figures)
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--side", type=int, action="append", metavar="PIXELS", help="only this one; repeatable"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    if not hasattr(os, "wait4"):
+        print("bench.memory needs wait4, which this system does not have.", file=sys.stderr)
+        return 2
+    return program("memory", __doc__, run, arguments, _options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
