@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import onnx
@@ -34,7 +35,7 @@ def chain(channels: int, count: int, side: int = SIDE) -> tuple[onnx.ModelProto,
     rng = np.random.default_rng(0)
     widths = [3, *[channels] * (count + 1), 3]
     nodes, constants, operations = [], [], 0.0
-    for index, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+    for index, (before, after) in enumerate(pairwise(widths)):
         # Values keep their size from one end of the chain to the other.
         kernel = rng.normal(0, (9 * before) ** -0.5, (after, before, 3, 3)).astype(np.float32)
         constants.append(numpy_helper.from_array(kernel, f"w{index}"))

@@ -32,13 +32,13 @@ import numpy as np
 
 from bench.pictures import Picture, mosaic, save, square
 from bench.report import Goal, Report, Table, program, say
+from bench.tiles import load
 from bench.timing import COMMAND, environment, private_folder, settings
 from superres.engines.base import TileResult
 from superres.models import get_model
 from superres.models.recipe import make_recipe
 from superres.pipeline import Upscaler
 from superres.pipeline.passes import plan_pass
-from superres.pipeline.sessions import Sessions
 from superres.tiling.window import read_window
 
 MODEL, SCALE = "general", 4
@@ -70,9 +70,7 @@ def inference(upscaler: Upscaler, picture: Picture, fidelity: float) -> Callable
     recipe = make_recipe(get_model(MODEL), SCALE, fidelity)
     ceiling = upscaler.settings.engine.memory_ceiling
     plan = plan_pass(recipe, picture.shape, engine.streams, ceiling)
-    session = Sessions(engine).get(
-        replace(recipe, quantised=True), plan.window, upscaler.precision
-    )
+    session = load(engine, replace(recipe, quantised=True), plan.window, upscaler.precision)
     windows = [
         np.ascontiguousarray(
             read_window(picture, tile.y.start, tile.x.start, *plan.window)

@@ -23,6 +23,7 @@ import numpy as np
 
 from bench.ceiling import Network, yardsticks
 from bench.report import Report, Table, program, say
+from bench.tiles import load
 from bench.timing import best, interleaved, private_folder, settings
 from superres.engines.base import Session
 from superres.models import ModelDescriptor, list_models
@@ -30,7 +31,6 @@ from superres.models.recipe import make_recipe
 from superres.models.weights import load_network
 from superres.pipeline import Upscaler
 from superres.pipeline.passes import plan_pass
-from superres.pipeline.sessions import Sessions
 
 SCALE = 4
 
@@ -74,7 +74,7 @@ def measure(
         ceiling = upscaler.settings.engine.memory_ceiling
         # A picture of exactly two windows a side, so that the plan chooses the window.
         window = plan_pass(recipe, (2 * side, 2 * side, 3), engine.streams, ceiling).window
-        session = Sessions(engine).get(recipe, window, precision)
+        session = load(engine, recipe, window, precision)
         work["tile graph"] = tiles(session, window, batch)
         pixels["tile graph"] = window[0] * window[1] * batch
         mmac["tile graph"] = recipe.mmac_per_pixel
@@ -123,7 +123,9 @@ def run(asked: argparse.Namespace) -> Report:
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", action="append", metavar="NAME", help="only this one; repeatable")
+    parser.add_argument(
+        "--model", action="append", metavar="NAME", help="only this one; repeatable"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

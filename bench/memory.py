@@ -67,9 +67,7 @@ def measure(source: Path, side: int, folder: Path, cache: Path) -> Run:
     anonymous = 0
     began = time.perf_counter()
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            call, cwd=folder, env=environment(folder, cache), stdout=output
-        )
+        process = subprocess.Popen(call, cwd=folder, env=environment(folder, cache), stdout=output)
         # wait4 gives this child's own peak; getrusage would give the largest of all so far.
         while True:
             ended, status, usage = os.wait4(process.pid, os.WNOHANG)
@@ -135,9 +133,7 @@ def _report(runs: dict[int, list[Run]], quick: bool) -> Report:
     peak = max(r.peak for found in runs.values() for r in found)
     counted = [value for side, value in per.items() if side >= FLAT_FROM]
     goals = [
-        Goal(
-            "largest peak of all sizes", f"{peak / 2**30:.2f} GiB", "< 1.5 GiB", peak < CEILING
-        )
+        Goal("largest peak of all sizes", f"{peak / 2**30:.2f} GiB", "< 1.5 GiB", peak < CEILING)
     ]
     if len(counted) > 1:
         flatness = max(counted) / min(counted) - 1

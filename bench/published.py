@@ -44,7 +44,9 @@ class Row:
 
     def options_for(self, scale: int) -> UpscaleOptions:
         assert self.options is not None
-        fields = {name: getattr(self.options, name) for name in ("model", "fidelity", "colour_lock")}
+        fields = {
+            name: getattr(self.options, name) for name in ("model", "fidelity", "colour_lock")
+        }
         return UpscaleOptions(scale=scale, **fields)
 
 

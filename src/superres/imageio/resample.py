@@ -40,4 +40,5 @@ def resize(image: Image, width: int, height: int) -> Image:
     if form in ("uchar", "ushort"):
         # A cast clips; without rint it would also truncate.
         return image if image.format == form else image.rint().cast(form)
-    return image.cast(form)
+    # Float samples have a range too, and nothing later cuts the ringing off.
+    return (image < 0).ifthenelse(0, (image > 1).ifthenelse(1, image)).cast(form)

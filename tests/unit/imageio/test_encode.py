@@ -151,7 +151,7 @@ def test_no_profile_is_invented():
         assert "icc_profile" not in opened(made(photo(), kind, Metadata(icc=grey_profile()))).info
 
 
-@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+@pytest.mark.parametrize("kind", WRITABLE)
 def test_exif_is_kept_and_updated(kind):
     exif = opened(made(photo(122, 166), kind, FULL)).getexif()
     assert exif[0x0112] == 1
@@ -175,7 +175,7 @@ def test_the_embedded_thumbnail_is_dropped():
     body += struct.pack("<HHHIIHHII", 2, 0x0201, 4, 1, 56, 0x0202, 4, 1, len(thumbnail))
     body += struct.pack("<I", 0)
     body = body.ljust(56, b"\0") + thumbnail
-    for kind in ("jpeg", "png", "webp"):
+    for kind in WRITABLE:
         data = made(photo(), kind, Metadata(exif=b"Exif\0\0" + body))
         assert opened(data).getexif()[0x010F] == "abc"
         assert thumbnail[-80:-20] not in data
@@ -191,7 +191,7 @@ def test_strip_removes_exif_and_xmp(kind):
     assert b"xmpmeta" in kept
     if kind in ("png", "jpeg", "webp"):
         assert opened(kept).info["xmp"] == FULL.xmp
-    assert kind == "tiff" or b"Maker" in kept
+    assert b"Maker" in kept
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "tiff"])

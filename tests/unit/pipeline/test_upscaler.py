@@ -191,12 +191,7 @@ def test_many_tiles_are_one_picture(tmp_path, dtype, scale):
     [
         "uint8",
         "uint16",
-        pytest.param(
-            "float32",
-            marks=pytest.mark.xfail(
-                reason="imageio.resize does not clip the ringing of float pictures", strict=True
-            ),
-        ),
+        "float32",
     ],
 )
 @pytest.mark.parametrize("channels", [1, 3, 4])
