@@ -216,11 +216,15 @@ def test_resolution_is_kept(enlarge, small, kind, out):
 def test_tiff_exif_is_kept(enlarge, small):
     exif = Image.Exif()
     exif[EXIF_MAKE] = "camera"
-    exif.get_ifd(EXIF_IFD)[LENS] = "lens"
-    result = opened(enlarge(saved(small, "TIFF", exif=exif)))
+    exif[EXIF_IFD] = {LENS: "lens", PIXEL_X: 59, PIXEL_Y: 41}
+    data = saved(small, "TIFF", exif=exif)
+    assert opened(data).getexif().get_ifd(EXIF_IFD)[LENS] == "lens"
+    result = opened(enlarge(data))
     assert result.format == "TIFF"
     assert result.getexif()[EXIF_MAKE] == "camera"
-    assert result.getexif().get_ifd(EXIF_IFD)[LENS] == "lens"
+    details = result.getexif().get_ifd(EXIF_IFD)
+    assert details[LENS] == "lens"
+    assert (details[PIXEL_X], details[PIXEL_Y]) == result.size == (236, 164)
 
 
 @pytest.mark.parametrize("out", ["png", "jpeg", "webp"])
