@@ -19,7 +19,6 @@ import argparse
 import json
 import subprocess
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -33,7 +32,7 @@ import numpy as np
 from bench.pictures import Picture, mosaic, save, square
 from bench.report import Goal, Report, Table, program, say
 from bench.tiles import load
-from bench.timing import COMMAND, environment, private_folder, settings
+from bench.timing import COMMAND, Took, clock, environment, private_folder, settings
 from superres.engines.base import TileResult
 from superres.models import get_model
 from superres.models.recipe import make_recipe
@@ -43,29 +42,30 @@ from superres.tiling.window import read_window
 
 MODEL, SCALE = "general", 4
 OVERHEAD, START = 1.4, 1.5
+UNDISTURBED = 0.97
+"""The command cannot be faster than its own tiles: below this, others used the machine."""
 
 
-def command(source: Path, folder: Path, cache: Path) -> tuple[float, dict[str, Any]]:
-    """Run the command; wall time of the process and what it reported."""
+def command(source: Path, folder: Path, cache: Path) -> tuple[Took, dict[str, Any]]:
+    """Run the command; time of the process and what it reported."""
     target = folder / "result.png"
     call = [*COMMAND, str(source), "-o", str(target), "-s", str(SCALE), "-m", MODEL]
     call += ["--overwrite", "--json", "--quiet"]
-    began = time.perf_counter()
-    done = subprocess.run(
-        call,
-        cwd=folder,
-        env=environment(folder, cache),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=900,
-    )
-    wall = time.perf_counter() - began
-    return wall, json.loads(done.stdout.splitlines()[-1])
+    with clock() as took:
+        done = subprocess.run(
+            call,
+            cwd=folder,
+            env=environment(folder, cache),
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            timeout=900,
+        )
+    return took(), json.loads(done.stdout.splitlines()[-1])
 
 
-def inference(upscaler: Upscaler, picture: Picture, fidelity: float) -> Callable[[], float]:
-    """A function that computes all tiles of ``picture`` and returns the seconds it took."""
+def inference(upscaler: Upscaler, picture: Picture, fidelity: float) -> Callable[[], Took]:
+    """A function that computes all tiles of ``picture`` and returns the time it took."""
     engine = upscaler.engine
     recipe = make_recipe(get_model(MODEL), SCALE, fidelity)
     ceiling = upscaler.settings.engine.memory_ceiling
@@ -81,16 +81,16 @@ def inference(upscaler: Upscaler, picture: Picture, fidelity: float) -> Callable
         for tile in plan.tiles()
     ]
 
-    def call() -> float:
+    def call() -> Took:
         flying: deque[Future[TileResult]] = deque()
-        began = time.perf_counter()
-        for window in windows:
-            flying.append(session.submit(window))
-            if len(flying) > engine.streams:
+        with clock() as took:
+            for window in windows:
+                flying.append(session.submit(window))
+                if len(flying) > engine.streams:
+                    flying.popleft().result()
+            while flying:
                 flying.popleft().result()
-        while flying:
-            flying.popleft().result()
-        return time.perf_counter() - began
+        return took()
 
     call()
     return call
@@ -104,9 +104,9 @@ def start_up(upscaler: Upscaler, folder: Path, cache: Path, rounds: int) -> dict
     pure = inference(upscaler, picture, about["fidelity"])
     found: dict[str, list[float]] = {"warm": [], "cold": []}
     for index in range(rounds):
-        found["warm"].append(command(source, folder, cache)[0] - pure())
+        found["warm"].append(command(source, folder, cache)[0].wall - pure().wall)
         empty = folder / f"empty{index}"
-        found["cold"].append(command(source, folder, empty)[0] - pure())
+        found["cold"].append(command(source, folder, empty)[0].wall - pure().wall)
     return found
 
 
@@ -119,20 +119,20 @@ def run(asked: argparse.Namespace) -> Report:
         say("The whole command …")
         picture = mosaic(1080, 1920)
         source = save(picture, folder / "photo.png")
-        wall, about = command(source, folder, cache)  # fills the cache
+        _, about = command(source, folder, cache)  # fills the cache
         pure = inference(upscaler, picture, about["fidelity"])
         walls, pures, reports = [], [], []
         for _ in range(asked.rounds or (2 if asked.quick else 5)):
             pures.append(pure())
-            wall, about = command(source, folder, cache)
-            walls.append(wall)
+            took, about = command(source, folder, cache)
+            walls.append(took)
             reports.append(about)
         size = (folder / "result.png").stat().st_size
-    index = walls.index(min(walls))
-    wall, about, least = walls[index], reports[index], min(pures)
+    index = min(range(len(walls)), key=lambda i: walls[i].wall)
+    wall, about, least = walls[index].wall, reports[index], min(p.wall for p in pures)
     rest = about["seconds"] - about["inference_seconds"]
     ratio = (wall - start) / least
-    pairs = [(w - start) / p for w, p in zip(walls, pures, strict=True)]
+    pairs = [(w.wall - start) / p.wall for w, p in zip(walls, pures, strict=True)]
     table = Table(
         f"superres upscale, 1920 × 1080 ×{SCALE} {MODEL}, PNG to PNG ({size / 1e6:.0f} MB)",
         ("part", "seconds", "of pure inference"),
@@ -155,7 +155,7 @@ def run(asked: argparse.Namespace) -> Report:
             "whole command less start-up, against pure inference (best of each)",
             f"{ratio:.2f} ×",
             f"≤ {OVERHEAD} ×",
-            ratio <= OVERHEAD,
+            ratio <= OVERHEAD if ratio > UNDISTURBED else None,
         ),
         Goal("start-up with a warm cache", f"{start:.2f} s", f"< {START} s", start < START),
     ]
@@ -163,17 +163,26 @@ def run(asked: argparse.Namespace) -> Report:
         f"Ratios of neighbouring runs: {', '.join(f'{p:.2f}' for p in pairs)}. "
         f"Fidelity {about['fidelity']:g}, {about['precision']}."
     )
+    cpu = min(w.cpu for w in walls) / min(p.cpu for p in pures)
+    if ratio <= UNDISTURBED:
+        note += " Below 1 cannot be: others used the machine, so run this again."
+    notes = [
+        note,
+        f"Processor time of the command, start-up included: {cpu:.2f} × that of pure inference. "
+        "Unlike the wall time this hardly changes when others use the machine.",
+    ]
     figures = {
+        "cpu_ratio": cpu,
         "parts": parts,
         "ratio": ratio,
         "pairs": pairs,
-        "walls": walls,
-        "inference": pures,
+        "walls": [vars(w) for w in walls],
+        "inference": [vars(p) for p in pures],
         "start": starts,
         "reports": reports,
         "result_bytes": size,
     }
-    return Report([table, starting], goals, [note], figures)
+    return Report([table, starting], goals, notes, figures)
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,8 @@ Runs ``superres upscale`` ×4 `general`, PNG in, PNG out, on squares of 512 to 4
 - *peak*: the largest resident size, as the kernel counts it at the end of the process. It
   includes file pages, such as the scratch file of the result, that the kernel can drop;
 - *anonymous*: the largest private memory seen, sampled from /proc on Linux;
-- seconds per input megapixel, start-up of the process apart, best of several runs.
+- seconds per input megapixel, start-up of the process apart, best of several runs; and the
+  whole process, in wall and processor seconds.
 
 Goals: peak under 1.5 GiB at every size, time per megapixel flat within 15 % from 512² on.
 
@@ -46,6 +47,7 @@ class Run:
     seconds: float
     inference_seconds: float
     wall: float
+    cpu: float
     peak: int
     anonymous: int
 
@@ -82,7 +84,8 @@ def measure(source: Path, side: int, folder: Path, cache: Path) -> Run:
     about = json.loads(log.read_text("utf-8").splitlines()[-1])
     unit = 1 if sys.platform == "darwin" else 1024
     peak = usage.ru_maxrss * unit
-    return Run(side, about["seconds"], about["inference_seconds"], wall, peak, anonymous)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Run(side, about["seconds"], about["inference_seconds"], wall, cpu, peak, anonymous)
 
 
 def run(asked: argparse.Namespace) -> Report:
@@ -111,7 +114,7 @@ def run(asked: argparse.Namespace) -> Report:
 def _report(runs: dict[int, list[Run]], quick: bool) -> Report:
     table = Table(
         f"superres upscale ×{SCALE} {MODEL}, PNG to PNG",
-        ("input", "s/MPx", "of it tiles", "seconds", "wall", "peak", "anonymous"),
+        ("input", "s/MPx", "of it tiles", "seconds", "process", "processor", "peak", "anonymous"),
     )
     per: dict[int, float] = {}
     for side, found in runs.items():
@@ -127,6 +130,7 @@ def _report(runs: dict[int, list[Run]], quick: bool) -> Report:
                 f"{tiles:.2f}",
                 f"{best.seconds:.2f}",
                 f"{best.wall:.2f}",
+                f"{min(r.cpu for r in found):.2f}",
                 *(f"{size / 2**30:.2f} GiB" if size else "–" for size in sizes),
             )
         )

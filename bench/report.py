@@ -71,6 +71,8 @@ def machine() -> dict[str, str]:
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         about["memory"] = f"{size / 2**30:.0f} GiB"
+    if hasattr(os, "getloadavg"):
+        about["load"] = f"{os.getloadavg()[0]:.1f} (processes that wanted to run, last minute)"
     about["system"] = f"{platform.system()} {platform.release()}"
     about["python"] = platform.python_version()
     for name in ("superres", "openvino", "onnxruntime", "ncnn", "torch", "pyvips-binary", "numpy"):

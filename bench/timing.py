@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import superres
@@ -72,6 +72,28 @@ def settings(cache: Path, **engine: object) -> Settings:
     """The defaults, untouched by a person's own settings, with a private cache."""
     default = Settings()
     return replace(default, engine=replace(default.engine, cache_dir=cache, **engine))
+
+
+@dataclass(frozen=True)
+class Took:
+    """Wall and processor seconds; the latter hardly change when others use the machine."""
+
+    wall: float
+    cpu: float
+
+
+@contextmanager
+def clock() -> Iterator[Callable[[], Took]]:
+    """Time a block, the processes it waited for included; ask the function given afterwards."""
+
+    def now() -> Took:
+        t = os.times()
+        return Took(time.perf_counter(), t.user + t.system + t.children_user + t.children_system)
+
+    first = now()
+    end: list[Took] = []
+    yield lambda: Took(end[0].wall - first.wall, end[0].cpu - first.cpu)
+    end.append(now())
 
 
 COMMAND = (sys.executable, "-m", "superres", "upscale")

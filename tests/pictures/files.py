@@ -51,6 +51,39 @@ def _chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
+def tiff_with_exif(picture: NDArray[np.uint8], make: str, details: dict[int, str | int]) -> bytes:
+    """An uncompressed RGB TIFF with an EXIF directory (Pillow does not write one)."""
+    h, w, _ = picture.shape
+    pixels = picture.tobytes()
+    parts = [b"II*\0" + struct.pack("<I", 8 + len(pixels)), pixels]
+
+    def size() -> int:
+        return sum(map(len, parts))
+
+    def directory(tags: dict[int, str | int | tuple[int, ...]]) -> bytes:
+        start = size() + 2 + 12 * len(tags) + 4
+        entries, extra = b"", b""
+        for tag, value in sorted(tags.items()):
+            if isinstance(value, str):
+                kind, count, data = 2, len(value) + 1, value.encode() + b"\0"
+            elif isinstance(value, tuple):
+                kind, count, data = 3, len(value), struct.pack(f"<{len(value)}H", *value)
+            else:
+                kind, count, data = 4, 1, struct.pack("<I", value)
+            if len(data) > 4:
+                data += b"\0" * (len(data) % 2)
+                data, extra = struct.pack("<I", start + len(extra)), extra + data
+            entries += struct.pack("<HHI", tag, kind, count) + data.ljust(4, b"\0")
+        return struct.pack("<H", len(tags)) + entries + bytes(4) + extra
+
+    first = {256: w, 257: h, 258: (8, 8, 8), 259: 1, 262: 2, 271: make, 273: 8, 277: 3}
+    first |= {278: h, 279: len(pixels), 34665: 0}
+    first[34665] = size() + len(directory(first))
+    parts.append(directory(first))
+    parts.append(directory(details))
+    return b"".join(parts)
+
+
 _COLOUR_TYPES = {1: 0, 3: 2, 2: 4, 4: 6}
 
 

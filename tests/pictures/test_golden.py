@@ -127,7 +127,5 @@ def test_shipped_precision_is_invisible_with_all_that_is_around_the_network(
     for image in crops.values():
         picture = np.ascontiguousarray(image.transpose(1, 2, 0))
         options = UpscaleOptions(model=model)
-        shipped, exact = (
-            u.upscale_pixels(picture, options) for u in (upscaler, exact_upscaler)
-        )
+        shipped, exact = (u.upscale_pixels(picture, options) for u in (upscaler, exact_upscaler))
         assert psnr(shipped, exact, peak=1) >= 60

@@ -10,9 +10,11 @@ import pytest
 from PIL import Image
 
 from bench.published import pairs
+from superres.errors import BadOutput
 from superres.models import get_model
 from superres.models.recipe import Recipe, make_recipe
 from superres.pipeline import UpscaleOptions
+from superres.pipeline.passes import plan_pass
 from tests.pictures.measures import enlarged, psnr
 from tests.pictures.patterns import NAMES, patterns
 from tests.pictures.single import plan_for, single_pass
@@ -63,22 +65,26 @@ def test_patterns_that_need_the_guard_need_it(upscaler, name):
     """Without the guard the result is garbage: these pictures do test it."""
     picture = patterns()[name]
     recipe = unguarded(make_recipe(get_model("faithful"), 4, 1.0))
-    with pytest.raises(Exception, match=r"another picture|not numbers|constant|another tile"):
-        single_pass(picture, recipe, plan_for(recipe, picture), upscaler)
+    try:
+        result = single_pass(picture, recipe, plan_for(recipe, picture), upscaler)
+    except BadOutput:
+        return
+    assert psnr(result, enlarged(picture, 4)) < FLOOR
 
 
 def unguarded(recipe: Recipe) -> Recipe:
     """``recipe`` with no error large enough for the guard to step in."""
-    parts = [
-        replace(part, model=replace(part.model, guard=(inf, inf))) for part in recipe.parts
-    ]
+    parts = [replace(part, model=replace(part.model, guard=(inf, inf))) for part in recipe.parts]
     return replace(recipe, parts=tuple(parts))
 
 
 def assert_untouched(upscaler, picture, model, scale):
     fidelity = get_model(model).fidelity
     recipe = make_recipe(get_model(model), scale, fidelity)
-    free = single_pass(picture, unguarded(recipe), plan_for(recipe, picture), upscaler)
+    # The very tiles that are shipped: other tiles may differ by a level.
+    memory = upscaler.settings.engine.memory_ceiling
+    plan = plan_pass(recipe, picture.shape, upscaler.engine.streams, memory)
+    free = single_pass(picture, unguarded(recipe), plan, upscaler)
     options = UpscaleOptions(model=model, scale=scale, fidelity=fidelity)
     shipped = upscaler.upscale_pixels(picture, options)
     assert np.array_equal(shipped, free)

@@ -19,7 +19,9 @@ def test_faithful_reproduces_the_paper(upscaler, benchmarks, tmp_path, name, sca
 
 
 @pytest.mark.benchmark_data
-@pytest.mark.parametrize("row", [row for row in ROWS if row.name.startswith("general")], ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.name.startswith("general")], ids=lambda row: row.name
+)
 def test_general_is_what_it_was_measured_to_be(upscaler, benchmarks, tmp_path, row):
     figure = measure(upscaler, row, "Set5", 4, tmp_path, benchmarks)
     assert figure.psnr_y >= row.reference["Set5", 4] - 0.05

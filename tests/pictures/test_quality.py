@@ -35,9 +35,7 @@ TOLERANCE = 0.05
 
 def test_the_protocol_is_the_tables(photos, small_photos):
     """If bicubic's figures differ, none of the others can be compared."""
-    found = [
-        psnr_y(enlarged(small_photos[name], 4), cropped(photos[name]), 4) for name in PHOTOS
-    ]
+    found = [psnr_y(enlarged(small_photos[name], 4), cropped(photos[name]), 4) for name in PHOTOS]
     assert found == pytest.approx(BICUBIC, abs=TOLERANCE)
 
 

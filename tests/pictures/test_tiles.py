@@ -51,7 +51,9 @@ def test_tiled_equals_untiled(upscaler, photos, model, fidelity, scale, kind):
     assert levels_apart(*results) <= 1
 
 
-@pytest.mark.parametrize(("model", "fidelity", "scale"), [("general", 0.5, 4), ("faithful", 1.0, 4)])
+@pytest.mark.parametrize(
+    ("model", "fidelity", "scale"), [("general", 0.5, 4), ("faithful", 1.0, 4)]
+)
 def test_tiled_equals_untiled_in_text(upscaler, model, fidelity, scale):
     """Strong contrast carries further than a photograph's."""
     from skimage import data

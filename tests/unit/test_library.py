@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -283,6 +284,7 @@ def test_threads_share_the_function(monkeypatch):
 
     def counted(self, *args, **kwargs):
         made.append(1)
+        time.sleep(0.05)  # others come along meanwhile
         original(self, *args, **kwargs)
 
     monkeypatch.setattr(library.Upscaler, "__init__", counted)

@@ -59,7 +59,7 @@ class OpenVINOSession:
         taken = []
         with contextlib.suppress(queue.Empty):
             for _ in range(self._streams):
-                taken.append(self._idle.get_nowait())
+                taken.append(self._idle.get_nowait())  # noqa: PERF401 - some may be taken before Empty
         if len(taken) == self._streams:  # memory in use must stay
             self._compiled.release_memory()
         for request in taken:

@@ -68,18 +68,25 @@ def _unit(pixels: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32
 def _pixels_differ(
     reduced: NDArray[np.float32], pixels: NDArray[np.uint8] | NDArray[np.float32]
 ) -> bool:
-    """Compare a grid of full-size samples with the reduced result they must average to."""
+    """Compare a grid of full-size samples with the reduced result they must average to.
+
+    The reduced result is from before clipping, which can only lower what is above 1 and
+    raise what is below 0.
+    """
     h, w = reduced.shape[:2]
     scale = pixels.shape[0] // h
     ys, xs = (np.unique(np.linspace(0, n - 1, 12).astype(int)) for n in (h, w))
     rows = (ys[:, None] * scale + np.arange(scale)).ravel()
     columns = (xs[:, None] * scale + np.arange(scale)).ravel()
-    patch = _unit(pixels[rows[:, None], columns[None, :]])
-    means = patch.reshape(len(ys), scale, len(xs), scale, -1).mean((1, 3))
-    expected = np.clip(reduced[ys[:, None], xs[None, :]], 0, 1)
-    if means.shape[2] == 1:
+    blocks = _unit(pixels[rows[:, None], columns[None, :]])
+    blocks = blocks.reshape(len(ys), scale, len(xs), scale, -1)
+    expected = reduced[ys[:, None], xs[None, :]]
+    if blocks.shape[4] == 1:
         expected = expected.mean(2, keepdims=True)
-    return bool(np.median(np.abs(means - expected)) > 0.02)
+    difference = blocks.mean((1, 3)) - expected
+    too_high = np.where((blocks <= 0).any((1, 3)), 0, difference)
+    too_low = np.where((blocks >= 1).any((1, 3)), 0, -difference)
+    return bool(np.median(np.maximum(too_high, too_low)) > 0.02)
 
 
 def _is_plain(source: NDArray[np.float32], pixels: NDArray[np.uint8] | NDArray[np.float32]) -> bool:

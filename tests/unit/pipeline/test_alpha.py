@@ -61,6 +61,14 @@ def test_nearer_colour_beats_farther():
     assert out[10] == 0.5  # beyond every radius: the same for every tile
 
 
+def test_what_is_near_is_not_mixed_with_what_is_far():
+    colour, alpha = np.zeros((1, 8, 1), np.float32), np.zeros((1, 8), np.float32)
+    colour[0, 0], colour[0, 7] = 0.2, 0.8
+    alpha[0, 0] = alpha[0, 7] = 1
+    out = bleed(colour, alpha, np.float32([0.5]))[0, :, 0]
+    np.testing.assert_array_equal(out, np.float32([0.2] * 4 + [0.8] * 4))
+
+
 def test_bleeding_does_not_depend_on_the_tile():
     colour, alpha = drawn(60, 60, 3, share=0.97)
     far = np.float32([0.1, 0.2, 0.3])

@@ -53,6 +53,14 @@ def upscaler(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def rippling(tmp_path_factory):
+    """A network that leaves a pattern of three levels everywhere."""
+    place = Place(tmp_path_factory.mktemp("rippling"))
+    with place.upscaler(SharpEngine(ripple=0.012)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
 def sharp(tmp_path_factory):
     with Place(tmp_path_factory.mktemp("sharp")).upscaler(SharpEngine()) as made:
         yield made
@@ -207,11 +215,20 @@ def test_resizing_does_not_leave_the_range(upscaler, dtype, channels):
 @pytest.mark.parametrize("channels", [0, 1, 3])
 @pytest.mark.parametrize("value", [0.0, 1.0])
 @pytest.mark.parametrize("scale", [1, 2, 3.7, 8])
-def test_white_stays_white_and_black_black(sharp, dtype, channels, value, scale):
+def test_white_stays_white_and_black_black(rippling, dtype, channels, value, scale):
     shape = (33, 21, channels) if channels else (33, 21)
     source = np.full(shape, value * TOPS[dtype]).astype(dtype)
-    got = sharp.upscale_pixels(source, UpscaleOptions(scale=scale))
+    got = rippling.upscale_pixels(source, UpscaleOptions(scale=scale))
     np.testing.assert_allclose(got.astype(float), value * TOPS[dtype], atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_flat_areas_beside_others_are_kept_exactly(rippling, channels):
+    source = photo(60, 80, channels, seed=4)
+    source[:, :40] = 201
+    got = rippling.upscale_pixels(source, UpscaleOptions(scale=4))
+    assert (got[:, : 34 * 4] == 201).all()
+    assert not (got[:, 41 * 4 :] == source[:, 41:].repeat(4, 0).repeat(4, 1)).all()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -230,20 +247,20 @@ def test_sixteen_bits_stay_sixteen(sharp, channels):
 @pytest.mark.parametrize("channels", [2, 4])
 @pytest.mark.parametrize("value", [0, 1])
 @pytest.mark.parametrize("scale", [1, 2, 2.5, 4, 6])
-def test_one_alpha_stays_exactly_that(sharp, dtype, channels, value, scale):
+def test_one_alpha_stays_exactly_that(rippling, dtype, channels, value, scale):
     source = picture(31, 42, channels, dtype)
     source[..., -1] = value * TOPS[dtype]
-    got = sharp.upscale_pixels(source, UpscaleOptions(scale=scale))
+    got = rippling.upscale_pixels(source, UpscaleOptions(scale=scale))
     np.testing.assert_allclose(got[..., -1].astype(float), value * TOPS[dtype], atol=1e-6)
 
 
 @pytest.mark.parametrize("channels", [2, 4])
 @pytest.mark.parametrize("scale", [2, 4, 8])
-def test_well_inside_alpha_is_exactly_0_or_1(sharp, channels, scale):
+def test_well_inside_alpha_is_exactly_0_or_1(rippling, channels, scale):
     source = picture(60, 60, channels)
     source[..., -1] = 0
     source[20:45, 15:50, -1] = 255
-    got = sharp.upscale_pixels(source, UpscaleOptions(scale=scale))[..., -1]
+    got = rippling.upscale_pixels(source, UpscaleOptions(scale=scale))[..., -1]
     grown = source[..., -1].repeat(scale, 0).repeat(scale, 1)
     # Each of the passes may blur two of its own pixels to either side of the edge.
     n = 3 * scale
