@@ -152,10 +152,11 @@ class Upscaler:
         from PIL import Image
 
         info = dict(image.info)
-        if image.mode == "P":
-            image = image.convert("RGBA" if "transparency" in info else "RGB")
-        elif image.mode == "1":
-            image = image.convert("L")
+        if "transparency" in info and image.mode in ("1", "L", "P", "RGB"):
+            # A colour that stands for "see through" would not survive being enlarged.
+            image = image.convert("LA" if image.mode in ("1", "L") else "RGBA")
+        elif image.mode in ("1", "P"):
+            image = image.convert("L" if image.mode == "1" else "RGB")
         if image.mode not in _PILLOW_MODES:
             raise BadParameter(
                 f"A Pillow picture must have the mode {', '.join(_PILLOW_MODES)}, P or 1, not "

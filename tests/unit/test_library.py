@@ -312,3 +312,16 @@ def test_it_works_without_pillow():
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60
     )
     assert done.stdout.strip() == "(6, 8)", done.stderr
+
+
+@pytest.mark.parametrize(("mode", "key"), [("RGB", (0, 0, 0)), ("L", 0)])
+def test_a_transparent_colour_becomes_transparency(mode, key):
+    picture = Image.new(mode, (12, 10), 200 if mode == "L" else (200, 100, 50))
+    picture.paste(key, (0, 0, 6, 10))
+    picture.info["transparency"] = key
+    with superres.Upscaler(engine=FakeEngine()) as upscaler:
+        result = upscaler.upscale(picture, 2)
+    alpha = np.asarray(result)[..., -1]
+    assert result.mode == {"RGB": "RGBA", "L": "LA"}[mode]
+    assert (alpha[:, :12] == 0).all()
+    assert (alpha[:, 12:] == 255).all()
