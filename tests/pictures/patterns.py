@@ -30,6 +30,7 @@ def _bayer(doublings: int) -> NDArray[np.float64]:
 def patterns(side: int = 96) -> dict[str, Picture]:
     """Every pattern by name, uint8 RGB, ``side`` (a multiple of 8) pixels a side."""
     from skimage import data
+    from skimage.filters import threshold_local
 
     rng = np.random.default_rng(0)
     # The head: skin, hair and a bright background at once.
@@ -38,8 +39,9 @@ def patterns(side: int = 96) -> dict[str, Picture]:
     y, x = np.mgrid[:side, :side]
     u, v = (2 * np.pi / 4 * (x + sign * y) / np.sqrt(2) for sign in (1, -1))
     bayer = np.tile(_bayer(3), (side // 8, side // 8))
-    page = data.page()[:side, :side]
-    fax = np.where(page > 140, 255.0, 0.0)
+    # The page lies in shadow: black on white only relative to its surroundings.
+    page = data.page()
+    fax = np.where(page > threshold_local(page, 35, offset=12), 255.0, 0.0)[:side, 130 : 130 + side]
     speck = rng.random((side, side))
     fax[speck < 0.01], fax[speck > 0.99] = 0, 255
     dithered = Image.fromarray(grey.astype(np.uint8)).convert("1").convert("RGB")
