@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from superres.engines.base import Engine, Session, TileProgram
+from superres.engines.base import Engine, Session
 from superres.models.recipe import Recipe
+from superres.pipeline.sessions import tile_program
 
 
 def load(engine: Engine, recipe: Recipe, window: tuple[int, int], precision: str) -> Session:
     """What the pipeline loads for tiles of ``window`` (height, width) of an 8-bit picture."""
-    program = TileProgram(
-        key=recipe.key(*window, False),
-        window=window,
-        scale=recipe.scale,
-        channels=1 if recipe.grey else 3,
-        quantised=recipe.quantised,
-        guarded=False,
-        build=lambda: recipe.build(*window, False),
-    )
-    return engine.load(program, precision)
+    return engine.load(tile_program(recipe, window), precision)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import mmap
 import os
-from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
@@ -197,12 +196,7 @@ class Canvas:
     def __enter__(self) -> Canvas:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _open_file(self) -> ScratchFile:

@@ -178,29 +178,28 @@ class Pass:
         self, image: NDArray[np.float32], recipe: Recipe, result: TileResult
     ) -> TileResult:
         """``result`` if it is the picture; else the tile again, guarded or in f32."""
-        window = self._plan.window
-        plain = self._sessions.engine.resamples
-        precision = self._precision
-        if _runs_away(result, recipe):
-            session = self._sessions.get(recipe, window, precision, guarded=True)
-            result = session.submit(image).result()
-            plain = True
-        reason = fault(image, result, may_be_plain=plain)
-        if reason is None:
-            return result
-        session = self._sessions.get(recipe, window, "f32", guarded=plain)
-        result = session.submit(image).result()
-        if not plain and _runs_away(result, recipe):
-            session = self._sessions.get(recipe, window, "f32", guarded=True)
-            result = session.submit(image).result()
-            plain = True
-        again = fault(image, result, may_be_plain=plain)
-        if again is None:
-            return result
+        guarded = False
+        reason: str | None = None
+        for precision in (self._precision, "f32"):
+            if reason is not None:
+                result = self._computed(image, recipe, precision, guarded=guarded)
+            if not guarded and _runs_away(result, recipe):
+                guarded = True
+                result = self._computed(image, recipe, precision, guarded=True)
+            may_be_plain = guarded or self._sessions.engine.resamples
+            reason = fault(image, result, may_be_plain=may_be_plain)
+            if reason is None:
+                return result
         raise BadOutput(
-            f"The network returned {again} instead of the enlarged picture, twice, so nothing was "
+            f"The network returned {reason} instead of the enlarged picture, twice, so nothing was "
             "written; try another model and report this with the picture if you can."
         )
+
+    def _computed(
+        self, image: NDArray[np.float32], recipe: Recipe, precision: str, *, guarded: bool
+    ) -> TileResult:
+        session = self._sessions.get(recipe, self._plan.window, precision, guarded=guarded)
+        return session.submit(image).result()
 
     def _quantised(self, block: NDArray[Any]) -> NDArray[Any]:
         if block.dtype == self._source.dtype and self._top != 1.0:

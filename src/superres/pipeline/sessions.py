@@ -13,6 +13,19 @@ KEPT = 6
 """Programs kept loaded: two passes, each with transparency and one guarded form."""
 
 
+def tile_program(recipe: Recipe, window: tuple[int, int], *, guarded: bool = False) -> TileProgram:
+    """What an engine loads to run ``recipe`` on tiles of ``window`` (height, width)."""
+    return TileProgram(
+        key=recipe.key(*window, guarded),
+        window=window,
+        scale=recipe.scale,
+        channels=1 if recipe.grey else 3,
+        quantised=recipe.quantised,
+        guarded=guarded,
+        build=lambda: recipe.build(*window, guarded),
+    )
+
+
 @dataclass
 class _Kept:
     session: Session
@@ -41,13 +54,14 @@ class Sessions:
         self, recipe: Recipe, window: tuple[int, int], precision: str, *, guarded: bool = False
     ) -> Session:
         """The session for tiles of ``window`` (height, width)."""
-        key = f"{precision}|{recipe.key(*window, guarded)}"
+        program = tile_program(recipe, window, guarded=guarded)
+        key = f"{precision}|{program.key}"
         with self._lock:
             kept = self._kept.get(key)
             if kept is None:
                 need = window[0] * window[1] * recipe.bytes_per_pixel * self.engine.streams
                 self._make_room(need)
-                kept = self._kept[key] = _Kept(self._load(recipe, window, precision, guarded), need)
+                kept = self._kept[key] = _Kept(self.engine.load(program, precision), need)
                 while len(self._kept) > KEPT:
                     self._kept.popitem(last=False)
             elif kept.trimmed:
@@ -55,20 +69,6 @@ class Sessions:
                 kept.trimmed = False
             self._kept.move_to_end(key)
             return kept.session
-
-    def _load(
-        self, recipe: Recipe, window: tuple[int, int], precision: str, guarded: bool
-    ) -> Session:
-        program = TileProgram(
-            key=recipe.key(*window, guarded),
-            window=window,
-            scale=recipe.scale,
-            channels=1 if recipe.grey else 3,
-            quantised=recipe.quantised,
-            guarded=guarded,
-            build=lambda: recipe.build(*window, guarded),
-        )
-        return self.engine.load(program, precision)
 
     def _make_room(self, need: int) -> None:
         held = sum(kept.working_bytes for kept in self._kept.values() if not kept.trimmed)

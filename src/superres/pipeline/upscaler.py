@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from superres.engines.base import Engine
 from superres.engines.select import select_engine
-from superres.errors import BadParameter, Cancelled, EngineUnavailable
+from superres.errors import Cancelled, EngineUnavailable
 from superres.imageio import (
     Canvas,
     Header,
@@ -34,6 +34,7 @@ from superres.imageio import (
 )
 from superres.models import FAITHFUL, get_model
 from superres.models.recipe import Recipe, make_recipe, pass_scales
+from superres.pipeline.arrays import as_picture
 from superres.pipeline.damage import adapted_fidelity
 from superres.pipeline.options import Estimate, FileReport, Progress, UpscaleOptions, target_size
 from superres.pipeline.passes import MEMORY_SHARE, Pass, plan_pass
@@ -44,8 +45,6 @@ from superres.tiling.plan import Plan
 
 OnProgress = Callable[[Progress], None]
 IsCancelled = Callable[[], bool]
-
-_DTYPES = ("uint8", "uint16", "float32")
 
 BASE_MEMORY = 200 << 20
 """Resident size of the process with its libraries loaded and nothing done, measured."""
@@ -202,7 +201,7 @@ class Upscaler:
             EngineError, Cancelled: as for :meth:`upscale_file`.
         """
         options = options or UpscaleOptions()
-        source = _as_picture(pixels)
+        source = as_picture(pixels)
         height, width, channels = source.shape
         header = Header("array", width, height, channels, 8 if source.dtype == np.uint8 else 16)
         self._limits.check_size(width, height)
@@ -382,20 +381,6 @@ def _choose_precision(wanted: str, engine: Engine) -> str:
             f"{', '.join(engine.precisions)} ([engine] precision)."
         )
     return wanted
-
-
-def _as_picture(pixels: object) -> NDArray[Any]:
-    if not isinstance(pixels, np.ndarray) or pixels.dtype.name not in _DTYPES:
-        kind = getattr(pixels, "dtype", type(pixels).__name__)
-        raise BadParameter(f"An array must be uint8, uint16 or float32, not {kind}.")
-    picture = pixels[..., None] if pixels.ndim == 2 else pixels
-    if picture.ndim != 3 or picture.shape[2] not in (1, 2, 3, 4):
-        raise BadParameter(
-            f"An array must have the shape (h, w) or (h, w, 1…4), not {pixels.shape}."
-        )
-    if picture.dtype == np.float32 and not np.isfinite(picture).all():
-        raise BadParameter("The array holds values that are not numbers.")
-    return picture.astype(picture.dtype.newbyteorder("="), copy=False)
 
 
 def _peak_memory() -> int:
