@@ -52,8 +52,8 @@ picture-named:
 
 lock: $(RUNTIME) ## renew requirements/*.txt after a change of pyproject.toml; ARGS=--upgrade takes newer versions
 	$(PIP_INSTALL) uv==$(UV_VERSION)
-	$(LOCK) --group dev --output-file requirements/dev.txt pyproject.toml
-	$(LOCK) --constraint requirements/dev.txt --output-file requirements/runtime.txt pyproject.toml
+	$(LOCK) --all-extras --group dev --output-file requirements/dev.txt pyproject.toml
+	$(LOCK) --constraint requirements/dev.txt --extra server --output-file requirements/runtime.txt pyproject.toml
 	$(LOCK) --constraint requirements/dev.txt --output-file requirements/build.txt --group build
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -8,12 +8,27 @@
     │   ├── UnsupportedFormat       not a picture format that is read or written here
     │   ├── CorruptImage            the file says it is a picture, but it cannot be decoded
     │   ├── ImageTooLarge           more pixels (or bytes) than a limit allows
-    │   └── ImageTooSmall           no pixels at all
+    │   ├── ImageTooSmall           no pixels at all
+    │   ├── SourceRefused           an address that is not allowed or not understood
+    │   ├── SourceUnreachable       nothing, or an error, came from the address
+    │   └── SourceTooLarge          more bytes came than a limit allows
+    ├── AccessError             who is asking may not have this, or not now
+    │   ├── Unauthenticated         no credential, an unknown one, or a wrong signature
+    │   ├── PermissionDenied        the credential's policy does not allow it
+    │   ├── RateLimited             too many requests at once; try again soon
+    │   └── QuotaExceeded           the plan's requests for this day, week or month are spent
+    ├── CapacityError           right, but not now
+    │   ├── Overloaded              the queue is full
+    │   └── DeadlineExceeded        it took longer than it may
+    ├── StorageError            something is wrong with an object or a bucket
+    │   ├── BucketNotFound          no such bucket
+    │   └── ObjectNotFound          no such object
     ├── EngineError             something is wrong with what computes
     │   ├── ModelNotFound           no model of that name in the catalogue
     │   ├── WeightsMissing          the weights file is absent or is not the one it should be
     │   ├── EngineUnavailable       the runtime, device or precision cannot be had here
     │   ├── OutOfMemory             the work does not fit under the memory ceiling
+    │   ├── WorkerLost              the process that computed died, twice
     │   └── BadOutput               the network returned something that is not the picture
     ├── OutputError             the result could not be written where it was asked for
     └── Cancelled               somebody asked to stop
@@ -77,6 +92,105 @@ class ImageTooSmall(InputError):
     code = "image_too_small"
 
 
+class SourceRefused(InputError):
+    """The address has a form that is not understood, or leads where it may not."""
+
+    code = "source_refused"
+
+
+class SourceUnreachable(InputError):
+    """The address answered nothing in time, or an error."""
+
+    code = "source_unreachable"
+
+
+class SourceTooLarge(InputError):
+    """More bytes than a limit allows; the message names the limit's setting."""
+
+    code = "source_too_large"
+
+
+class AccessError(SuperresError):
+    """Who is asking may not have this, or not now."""
+
+    code = "access_error"
+
+
+class Unauthenticated(AccessError):
+    """No credential, an unknown or revoked one, or a signature that does not fit."""
+
+    code = "unauthenticated"
+
+
+class PermissionDenied(AccessError):
+    """The credential is known, and its policy does not allow this."""
+
+    code = "permission_denied"
+
+
+class RateLimited(AccessError):
+    """Too many requests at once. ``retry_after`` is in seconds."""
+
+    code = "rate_limited"
+
+    def __init__(self, public_message: str, retry_after: float = 1.0) -> None:
+        super().__init__(public_message)
+        self.args = (public_message, retry_after)
+        self.retry_after = retry_after
+
+
+class QuotaExceeded(AccessError):
+    """The plan's requests are spent. ``retry_after`` is in seconds, until the period ends."""
+
+    code = "quota_exceeded"
+
+    def __init__(self, public_message: str, retry_after: float = 86_400.0) -> None:
+        super().__init__(public_message)
+        self.args = (public_message, retry_after)
+        self.retry_after = retry_after
+
+
+class CapacityError(SuperresError):
+    """The request is right, and cannot be served now."""
+
+    code = "capacity_error"
+
+
+class Overloaded(CapacityError):
+    """The queue is full. ``retry_after`` is in seconds, from the work ahead."""
+
+    code = "overloaded"
+
+    def __init__(self, public_message: str, retry_after: float = 1.0) -> None:
+        super().__init__(public_message)
+        self.args = (public_message, retry_after)
+        self.retry_after = retry_after
+
+
+class DeadlineExceeded(CapacityError):
+    """The work took longer than it may, and was stopped."""
+
+    code = "deadline_exceeded"
+
+
+class StorageError(SuperresError):
+    """Something is wrong with an object or a bucket."""
+
+    code = "storage_error"
+
+
+class BucketNotFound(StorageError):
+    """There is no bucket of that name."""
+
+    code = "bucket_not_found"
+
+
+class ObjectNotFound(StorageError):
+    """There is no object of that name."""
+
+    code = "object_not_found"
+
+
 class EngineError(SuperresError):
     """Something is wrong with what computes, not with the picture."""
 
@@ -105,6 +219,12 @@ class OutOfMemory(EngineError):
     """The work does not fit under the memory ceiling."""
 
     code = "out_of_memory"
+
+
+class WorkerLost(EngineError):
+    """The process that computed died under this request, and again when it was tried anew."""
+
+    code = "worker_lost"
 
 
 class BadOutput(EngineError):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from superres import settings
 from superres.errors import BadParameter
-from superres.settings import Settings, describe, load
+from superres.settings import Settings, describe, kinds, load
 
 Write = Callable[[str], Path]
 
@@ -26,7 +26,7 @@ def empty_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Run in an empty folder, with an empty configuration folder of the user's."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(settings, "_user_dir", lambda kind: tmp_path / "user" / kind)
+    monkeypatch.setattr(settings.folders, "user_dir", lambda kind: tmp_path / "user" / kind)
     return tmp_path
 
 
@@ -45,9 +45,9 @@ def write(tmp_path: Path) -> Write:
 class Door:
     """A section with the kinds that the real sections do not use yet."""
 
-    key: str = settings.setting("", settings.TEXT, "The key.", secret=True)
-    open: bool = settings.setting(False, settings.FLAG, "Whether it is open.")
-    width: float = settings.setting(1.0, settings.number(0.5), "How wide it is.")
+    key: str = kinds.setting("", kinds.TEXT, "The key.", secret=True)
+    open: bool = kinds.setting(False, kinds.FLAG, "Whether it is open.")
+    width: float = kinds.setting(1.0, kinds.number(0.5), "How wide it is.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +141,7 @@ def test_sizes(text: object, size: int) -> None:
 
 @given(st.integers(1, 1 << 60))
 def test_a_shown_size_reads_back(size: int) -> None:
-    assert settings.SIZE.parse(settings.SIZE.show(size)) == size
+    assert kinds.SIZE.parse(kinds.SIZE.show(size)) == size
 
 
 @pytest.mark.parametrize("word", ["true", "YES", "on", "1", True])
@@ -284,7 +284,7 @@ def test_description_is_complete_and_one_sentence_each() -> None:
     expected = [
         f"{section.name}.{item.name}"
         for section in dataclasses.fields(Settings)
-        if section.name != "sources"
+        if section.name != "origins"
         for item in dataclasses.fields(section.default_factory)  # type: ignore[misc, arg-type]
     ]
     assert [row.name for row in rows] == expected
@@ -318,7 +318,7 @@ def test_settings_are_frozen_and_travel_between_processes() -> None:
         result.engine.streams = 3  # type: ignore[misc]
     again = pickle.loads(pickle.dumps(result))
     assert again == result
-    assert again.sources == result.sources
+    assert again.origins == result.origins
 
 
 def test_importing_is_cheap() -> None:

@@ -1,0 +1,1 @@
+"""Who may do what, how fast and how often: credentials, policies, plans."""

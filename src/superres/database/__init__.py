@@ -1,0 +1,1 @@
+"""The SQL database: SQLite in a file, or PostgreSQL, chosen by URL."""

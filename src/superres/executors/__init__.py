@@ -1,0 +1,1 @@
+"""Where an upscale runs: in this process, or in processes of its own."""

@@ -1,0 +1,1 @@
+"""The wire APIs of other services, one folder each."""

@@ -1,0 +1,1 @@
+"""AWS AI Solution Kit: image_super_resolution."""

@@ -1,0 +1,187 @@
+"""The settings themselves: a section per room, each with its defaults and meanings."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from superres.settings import folders
+from superres.settings.kinds import (
+    LIST,
+    NETWORKS,
+    PATH,
+    SIZE,
+    TEXT,
+    URL,
+    choice,
+    integer,
+    number,
+    optional,
+    setting,
+    table,
+)
+
+
+def _scratch_dir() -> Path:
+    return Path(tempfile.gettempdir())
+
+
+_PRECISION = choice("auto", "f16", "bf16", "f32")
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What computes, and with how much of the machine. Sizes are in bytes."""
+
+    device: str = setting("auto", TEXT, "Where networks run: auto, or a device's name such as cpu.")
+    precision: str = setting("auto", _PRECISION, "Arithmetic; auto is the fastest exact enough.")
+    streams: int = setting(0, integer(0), "Tiles computed at the same time; 0 chooses itself.")
+    threads: int = setting(0, integer(0), "Processor threads in all; 0 takes every core.")
+    memory_ceiling: int = setting(3 << 29, SIZE, "Memory that one upscale may take in all.")
+    cache_dir: Path = setting(
+        lambda: folders.user_dir("cache"),
+        PATH,
+        "Folder of compiled networks, for a quick next start.",
+    )
+    cache_size: int = setting(1 << 30, SIZE, "What cache_dir may hold before the oldest files go.")
+    scratch_dir: Path = setting(_scratch_dir, PATH, "Folder for results too large for memory.")
+
+
+@dataclass(frozen=True)
+class LimitsSettings:
+    """What is refused rather than tried."""
+
+    max_input_bytes: int = setting(256 << 20, SIZE, "Largest file that is read.")
+    max_input_pixels: int = setting(1 << 28, integer(1), "Most pixels a picture read may have.")
+    max_output_pixels: int = setting(1 << 32, integer(1), "Most pixels a result may have.")
+    max_side: int = setting(65_535, integer(1), "Longest side of a picture or result, in pixels.")
+    max_metadata_bytes: int = setting(
+        16 << 20, SIZE, "Most bytes of colour profile, EXIF and XMP together."
+    )
+
+
+@dataclass(frozen=True)
+class ModelsSettings:
+    """Which network does the work."""
+
+    default: str = setting("general", TEXT, "Model used when none is named.")
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """Where the service listens, and what it takes from a client. Times are in seconds."""
+
+    host: str = setting("127.0.0.1", TEXT, "Address to listen on.")
+    port: int = setting(8000, integer(0), "Port to listen on; 0 takes any free one.")
+    public_url: str = setting("", URL, "The address clients use, if a proxy stands before.")
+    data_dir: Path = setting(
+        lambda: folders.user_dir("data"),
+        PATH,
+        "Folder of the database, the key file and the results.",
+    )
+    max_body_bytes: int = setting(64 << 20, SIZE, "Largest request body.")
+    max_connections: int = setting(512, integer(1), "Connections at the same time.")
+    header_timeout: float = setting(15.0, number(0.1), "Time for a request's header to arrive.")
+    body_timeout: float = setting(20.0, number(0.1), "Longest pause while a body arrives.")
+    deadline: float = setting(600.0, number(0.1), "Time for one request, waiting included.")
+    shutdown_timeout: float = setting(60.0, number(0), "Time to finish what runs when stopping.")
+    result_lifetime: float = setting(3600.0, number(1), "How long the link to a result works.")
+    max_results_bytes: int = setting(8 << 30, SIZE, "What kept results may take on disk.")
+    log_format: str = setting(
+        "auto", choice("auto", "text", "json"), "Form of the log; auto is text in a terminal."
+    )
+    log_level: str = setting(
+        "info", choice("debug", "info", "warning", "error"), "Least level that is logged."
+    )
+
+
+@dataclass(frozen=True)
+class WorkersSettings:
+    """The processes that compute, one per device."""
+
+    concurrency: int = setting(4, integer(1), "Pictures at the same time in one worker.")
+    queue: int = setting(64, integer(0), "Requests that may wait before others are refused.")
+    hang_timeout: float = setting(
+        30.0,
+        number(0.1),
+        "Seconds a worker may take to stop a cancelled request before it is killed.",
+    )
+
+
+@dataclass(frozen=True)
+class StorageSettings:
+    """Where objects are kept."""
+
+    url: str = setting(
+        "", URL, "Object store: file:///folder, s3://bucket/prefix, memory:///; empty: in data_dir."
+    )
+
+
+@dataclass(frozen=True)
+class DatabaseSettings:
+    """Where credentials and counters are kept."""
+
+    url: str = setting(
+        "", URL, "Database: sqlite:///file or postgresql://...; empty: a file in data_dir."
+    )
+
+
+@dataclass(frozen=True)
+class AccessSettings:
+    """Credentials and their limits."""
+
+    rate_limit_url: str = setting(
+        "memory://", URL, "Where rates are counted: memory://, or redis://host:port/0 for many."
+    )
+
+
+@dataclass(frozen=True)
+class SourcesSettings:
+    """What is fetched when a request names an address instead of sending a picture."""
+
+    allow_networks: tuple[str, ...] = setting(
+        (), NETWORKS, "Private networks that may be fetched from all the same."
+    )
+    max_bytes: int = setting(64 << 20, SIZE, "Largest file fetched.")
+    timeout: float = setting(20.0, number(0.1), "Seconds for one fetch, redirects included.")
+    max_redirects: int = setting(3, integer(0), "Redirects followed.")
+    anonymous_buckets: tuple[str, ...] = setting(
+        (), LIST, "Buckets that s3:// may read for callers without a credential; * is all."
+    )
+
+
+@dataclass(frozen=True)
+class AiSolutionKitSettings:
+    """The AWS AI Solution Kit's door."""
+
+    stages: Mapping[str, str] = setting(
+        lambda: {"prod": "NONE"},
+        table("NONE", "AWS_IAM", "API_KEY"),
+        "Stages and what each asks for.",
+    )
+    region: str = setting("us-east-1", TEXT, "Region that signatures must name.")
+    max_side: int = setting(4096, integer(1), "Longest side of a picture sent in, in pixels.")
+    max_body_bytes: int = setting(10 << 20, SIZE, "Largest request body.")
+    model: str | None = setting(None, optional(TEXT), "Model; auto is [models] default.")
+    fidelity: float | None = setting(
+        None, optional(number(0)), "Share of the faithful model, 0 to 1; auto is the model's own."
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings; ``origins`` tells where each one that is not a default came from."""
+
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    limits: LimitsSettings = field(default_factory=LimitsSettings)
+    models: ModelsSettings = field(default_factory=ModelsSettings)
+    server: ServerSettings = field(default_factory=ServerSettings)
+    workers: WorkersSettings = field(default_factory=WorkersSettings)
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
+    sources: SourcesSettings = field(default_factory=SourcesSettings)
+    ai_solution_kit: AiSolutionKitSettings = field(default_factory=AiSolutionKitSettings)
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

@@ -1,0 +1,1 @@
+"""Where a picture comes from when a request does not simply send its bytes."""
