@@ -135,7 +135,6 @@ class RateLimited(AccessError):
 
     def __init__(self, public_message: str, retry_after: float = 1.0) -> None:
         super().__init__(public_message)
-        self.args = (public_message, retry_after)
         self.retry_after = retry_after
 
 
@@ -146,7 +145,6 @@ class QuotaExceeded(AccessError):
 
     def __init__(self, public_message: str, retry_after: float = 86_400.0) -> None:
         super().__init__(public_message)
-        self.args = (public_message, retry_after)
         self.retry_after = retry_after
 
 
@@ -163,7 +161,6 @@ class Overloaded(CapacityError):
 
     def __init__(self, public_message: str, retry_after: float = 1.0) -> None:
         super().__init__(public_message)
-        self.args = (public_message, retry_after)
         self.retry_after = retry_after
 
 
