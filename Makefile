@@ -19,17 +19,20 @@ BENCH ?= --quick
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check format bench upscale lock wheel clean serve picture-named
+.PHONY: help setup test test-tools check format bench upscale lock wheel clean serve picture-named
 
 help: ## this list
 	@echo "superres: enlarge photographs. Targets:"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "The interpreter can be chosen once, before .venv exists: make setup PYTHON=python3.12"
 
 setup: $(RUNTIME) ## create .venv with the locked dependencies and the command .venv/bin/superres
 
 test: $(DEV) ## run the tests; ARGS="-k tiles" passes on to pytest
 	$(BIN)/python -m pytest $(ARGS)
+
+test-tools: $(DEV) ## install what some tests need beside Python: chromium, curl, strace, newman
+	@scripts/test_tools.sh
 
 check: $(DEV) ## the gate: format, lint, types (strict), import contracts
 	$(BIN)/ruff format --check .
@@ -66,9 +69,8 @@ clean: ## remove .venv, build results and caches
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
-serve:
-	@echo "make serve: the API server comes with the next release; for now use .venv/bin/superres upscale." >&2
-	@exit 1
+serve: $(RUNTIME) ## run the service on http://127.0.0.1:8000; ARGS="--port 9000" passes on to superres serve
+	@$(BIN)/superres serve $(ARGS)
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { \

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Programs that some tests use and pip cannot install: a browser, curl, strace and newman
+# (Postman's runner). Without them those tests are skipped, each with a word that says so.
+# Debian and Ubuntu; elsewhere install them as is usual there. newman goes into .venv/node.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+wanted=()
+command -v chromium >/dev/null || wanted+=(chromium)
+command -v curl >/dev/null || wanted+=(curl)
+command -v strace >/dev/null || wanted+=(strace)
+command -v npm >/dev/null || wanted+=(npm)
+if [ ${#wanted[@]} -gt 0 ]; then
+  if ! command -v apt-get >/dev/null; then
+    echo "Install these as is usual on this system: ${wanted[*]}" >&2
+    exit 1
+  fi
+  as_root=()
+  [ "$(id -u)" = 0 ] || as_root=(sudo)
+  "${as_root[@]}" apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends \
+    "${wanted[@]}" >/dev/null
+fi
+if [ ! -x .venv/node/node_modules/.bin/newman ]; then
+  npm install --prefix .venv/node --no-save --no-audit --no-fund --loglevel=error newman@6.2.2
+fi
+echo "Test tools are there: chromium, curl, strace, .venv/node/node_modules/.bin/newman"

@@ -1,0 +1,114 @@
+"""The server put together: doors, middleware, health, metrics, start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from superres import __version__
+from superres.app import App
+from superres.errors import SuperresError, Unauthenticated
+from superres.server import v1, web
+from superres.server.assets import mount_assets
+from superres.server.dialects import ai_solution_kit
+from superres.server.identity import bearer, is_local
+from superres.server.metrics import Metrics
+from superres.server.observe import Observe
+from superres.server.work import in_thread
+
+log = structlog.get_logger("superres.server")
+_SWEEP_SECONDS = 60.0
+
+
+def create_app(app: App) -> FastAPI:
+    """The ASGI application over ``app``, which it closes when it shuts down."""
+    metrics = Metrics(app.executor)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        sweeper = asyncio.create_task(_sweep(app))
+        try:
+            yield
+        finally:
+            sweeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await sweeper
+            # What ran has been answered by now; nothing is left to wait for.
+            await in_thread(app.close)
+
+    server = FastAPI(
+        title="superres",
+        version=__version__,
+        summary="Enlarge pictures honestly.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    server.state.app = app
+    server.state.metrics = metrics
+    server.add_middleware(Observe, settings=app.settings.server, metrics=metrics)
+    server.add_exception_handler(HTTPException, _not_here)
+
+    @server.get("/healthz", include_in_schema=False)
+    async def healthz() -> dict[str, str]:
+        """Whether the process answers at all."""
+        return {"status": "ok"}
+
+    @server.get("/readyz", include_in_schema=False)
+    async def readyz() -> Response:
+        """Whether it takes work: a worker is ready."""
+        ready = app.executor.state().ready
+        return JSONResponse(
+            {"status": "ready" if ready else "no worker is ready yet"}, 200 if ready else 503
+        )
+
+    @server.get("/metrics", include_in_schema=False)
+    async def read_metrics(request: Request) -> Response:
+        try:
+            if not is_local(request):
+                caller = await in_thread(app.access.by_token, bearer(request))
+                await in_thread(app.access.authorise, caller, "superres:ReadMetrics", "metrics")
+        except SuperresError as exc:
+            status = 401 if isinstance(exc, Unauthenticated) else 403
+            return _problem(status, exc.code, exc.public_message)
+        return metrics.response()
+
+    mount_assets(server)
+    server.include_router(web.router(app))
+    server.include_router(v1.router(app))
+    server.include_router(ai_solution_kit.router(app))
+    return server
+
+
+async def _sweep(app: App) -> None:
+    while True:
+        try:
+            await in_thread(app.results.expire)
+        except Exception as exc:  # noqa: BLE001 -- the next round may do better
+            log.error("results could not be swept", exc_info=exc)
+        await asyncio.sleep(_SWEEP_SECONDS)
+
+
+def _problem(status: int, code: str, message: str) -> Response:
+    return JSONResponse({"error": {"code": code, "message": message}}, status)
+
+
+async def _not_here(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    response = _problem(
+        exc.status_code,
+        "not_found" if exc.status_code == 404 else "not_allowed",
+        "There is nothing here. The page is at /, the reference of the API at /docs."
+        if exc.status_code == 404
+        else str(exc.detail),
+    )
+    response.headers.update(exc.headers or {})
+    return response

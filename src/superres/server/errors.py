@@ -1,0 +1,63 @@
+"""How an exception becomes an answer: each door has its own words for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from superres.errors import Cancelled, SuperresError
+from superres.server.identity import request_id
+
+Render = Callable[[Request, Exception], Response]
+
+log = structlog.get_logger("superres.server")
+
+
+class ClientGone(Cancelled):
+    """The client closed the connection; nobody will read the answer."""
+
+    code = "client_gone"
+
+
+def guarded(render: Render, door: str = "") -> type[APIRoute]:
+    """A route class whose routes answer every exception by ``render``.
+
+    What nobody foresaw is logged with its traceback before it is rendered.
+
+    Args:
+        render: the door's own table of errors.
+        door: its name in the log and the metrics.
+    """
+
+    class Guarded(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def handler(request: Request) -> Response:
+                request.state.door = door
+                try:
+                    return await handle(request)
+                except ClientDisconnect:
+                    return answer(request, ClientGone("The client closed the connection."), render)
+                except Exception as exc:
+                    return answer(request, exc, render)
+
+            return handler
+
+    return Guarded
+
+
+def answer(request: Request, exc: Exception, render: Render) -> Response:
+    """``render`` with the outcome noted for the log and the metrics."""
+    response = render(request, exc)
+    if isinstance(exc, SuperresError):
+        request.state.outcome = exc.code
+    elif response.status_code >= 500:
+        request.state.outcome = "unexpected"
+        log.error("unexpected error", request_id=request_id(request), exc_info=exc)
+    return response

@@ -1,0 +1,130 @@
+"""What every door does with a request: take its body in, have it upscaled, say how long."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from superres.app import App
+from superres.errors import SourceTooLarge
+from superres.executors.base import Done, OnProgress, Work
+from superres.server.errors import ClientGone
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run what blocks (a database, a file, a fetch) beside the event loop."""
+    return await run_in_threadpool(function, *args, **kwargs)
+
+
+@asynccontextmanager
+async def scratch_folder(app: App) -> AsyncIterator[Path]:
+    """A folder for one request's files, removed at the end whatever happens."""
+    folder = Path(tempfile.mkdtemp(prefix="request-", dir=app.spool))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def save_body(
+    request: Request,
+    target: Path,
+    max_bytes: int,
+    on_chunk: Callable[[bytes], None] | None = None,
+    limit: str = "[server] max_body_bytes",
+) -> int:
+    """Stream the request's body to ``target``.
+
+    Args:
+        request: its body is not read yet.
+        target: written to.
+        max_bytes: counted on what really arrives; a larger Content-Length is refused unread.
+        on_chunk: sees every piece, for a hash.
+        limit: the setting to name.
+
+    Returns:
+        Number of bytes.
+
+    Raises:
+        SourceTooLarge: more than ``max_bytes``.
+        SourceUnreachable: it arrived too slowly (see ``superres.server.observe``).
+        ClientDisconnect: the client went away.
+    """
+    too_large = SourceTooLarge(
+        f"The request's body is larger than {max_bytes:,} bytes ({limit}); send a smaller file."
+    )
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise too_large
+    size = 0
+    # Pieces are some tens of kilobytes and go to the page cache: faster than asking a thread.
+    with target.open("wb") as file:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > max_bytes:
+                raise too_large
+            if on_chunk is not None:
+                on_chunk(chunk)
+            file.write(chunk)
+    return size
+
+
+async def upscale(
+    request: Request, app: App, work: Work, on_progress: OnProgress | None = None
+) -> Done:
+    """Have ``work`` done and wait for it; a client that goes away cancels it.
+
+    The body must have been read before. Fills ``request.state.done`` for :func:`times`.
+
+    Raises:
+        ClientGone: the client closed the connection.
+        SuperresError: see :class:`superres.executors.base.Executor`.
+    """
+    running = app.executor.submit(work, on_progress=on_progress)
+    finished = asyncio.wrap_future(running.future)
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({finished, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not finished.done():
+            raise ClientGone("The client closed the connection before the answer was ready.")
+        done = finished.result()
+    finally:
+        gone.cancel()
+        if not finished.done():
+            running.cancel()
+            # The files may go only when nobody writes them any more.
+            with contextlib.suppress(Exception):
+                await asyncio.shield(asyncio.wait({finished}))
+    request.state.done = done
+    request.app.state.metrics.upscaled(done)
+    return done
+
+
+async def _disconnected(request: Request) -> None:
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            return
+
+
+def times(request: Request) -> dict[str, str]:
+    """Headers that tell how long it waited and how long the network ran, in milliseconds."""
+    done: Done | None = getattr(request.state, "done", None)
+    if done is None:
+        return {}
+    return {
+        "X-Queue-Time": str(round(done.queue_seconds * 1000)),
+        "X-Inference-Time": str(round(done.report.inference_seconds * 1000)),
+    }
