@@ -92,7 +92,7 @@ async def _sweep(app: App) -> None:
     while True:
         try:
             await in_thread(app.results.expire)
-        except Exception as exc:  # noqa: BLE001 -- the next round may do better
+        except Exception as exc:
             log.error("results could not be swept", exc_info=exc)
         await asyncio.sleep(_SWEEP_SECONDS)
 
@@ -101,7 +101,7 @@ def _problem(status: int, code: str, message: str) -> Response:
     return JSONResponse({"error": {"code": code, "message": message}}, status)
 
 
-async def _not_here(request: Request, exc: Exception) -> Response:
+async def _not_here(_: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
     response = _problem(
         exc.status_code,

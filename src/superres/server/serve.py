@@ -69,7 +69,7 @@ def check_openness(settings: Settings, *, allow_anonymous: bool) -> None:
 
 
 def config(asgi: object, settings: Settings) -> uvicorn.Config:
-    """uvicorn's settings for serving ``asgi``."""
+    """Uvicorn's settings for serving ``asgi``."""
     server = settings.server
     return uvicorn.Config(
         asgi,  # type: ignore[arg-type]

@@ -11,10 +11,12 @@ from superres.errors import Unauthenticated
 from superres.server.identity import bearer, is_local, is_loopback, request_id
 from superres.settings import ServerSettings
 
+DEFAULT = ServerSettings()
+
 
 def connection(
     client: str | None = "127.0.0.1",
-    server: ServerSettings = ServerSettings(),
+    server: ServerSettings = DEFAULT,
     **headers: str,
 ) -> HTTPConnection:
     given = {"host": "127.0.0.1:8000", **headers}

@@ -9,6 +9,7 @@ import httpx
 import pytest
 import structlog
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
@@ -40,9 +41,10 @@ async def broken(request: Request) -> PlainTextResponse:
     raise ZeroDivisionError("secret thing")
 
 
-def observed(metrics: Metrics, **settings: Any) -> Observe:
-    app = Starlette(routes=[Route("/echo", echo, methods=["POST"]), Route("/broken", broken)])
-    return Observe(app, ServerSettings(**settings), metrics)
+def observed(metrics: Metrics, **settings: Any) -> Starlette:
+    outermost = Middleware(Observe, settings=ServerSettings(**settings), metrics=metrics)
+    routes = [Route("/echo", echo, methods=["POST"]), Route("/broken", broken)]
+    return Starlette(routes=routes, middleware=[outermost])
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def metrics() -> Metrics:
     return Metrics(Idle())  # type: ignore[arg-type]
 
 
-def call(app: Observe, method: str, path: str, **more: Any) -> httpx.Response:
+def call(app: Starlette, method: str, path: str, **more: Any) -> httpx.Response:
     async def once() -> httpx.Response:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://a") as client:
