@@ -18,7 +18,17 @@ from typing import Any
 from bench.report import RESULTS, Goal, Table, machine, markdown, today, verdict
 
 ROOT = Path(__file__).resolve().parents[1]
-PROGRAMS = ("ceiling", "engine", "peers", "command", "memory", "fidelity", "guard", "published")
+PROGRAMS = (
+    "ceiling",
+    "engine",
+    "peers",
+    "command",
+    "memory",
+    "fidelity",
+    "guard",
+    "published",
+    "load",
+)
 LIMIT = 7200
 """Seconds after which a program counts as hung."""
 
