@@ -34,7 +34,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-
 from PIL import Image
 
 from bench.pictures import square

@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import sqlalchemy
 
 from superres.access import Access, open_access
@@ -101,12 +102,7 @@ def _own_spool(parent: Path) -> Path:
     parent.mkdir(exist_ok=True, mode=0o700)
     for old in parent.iterdir():
         pid = old.name.partition("-")[0]
-        if pid.isdigit() and not _alive(int(pid)):
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
             shutil.rmtree(old, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
 
-
-def _alive(pid: int) -> bool:
-    import psutil
-
-    return psutil.pid_exists(pid)

@@ -59,12 +59,14 @@ class Running(Protocol):
     @property
     def future(self) -> Future[Done]:
         """Ends with Done, or with a SuperresError: InputError, EngineError (WorkerLost too),
-        OutputError, DeadlineExceeded, Cancelled. Nothing else escapes."""
+        OutputError, DeadlineExceeded, Cancelled. Nothing else escapes.
+        """
         ...
 
     def cancel(self) -> None:
         """Stop it: at once if it waits, between tiles if it runs. The future then ends with
-        Cancelled (unless it was done already). Safe to repeat, from any thread."""
+        Cancelled (unless it was done already). Safe to repeat, from any thread.
+        """
         ...
 
 
@@ -124,5 +126,6 @@ class Executor(Protocol):
 
     def close(self, drain: float = 0.0) -> None:
         """Refuse new work (Overloaded), give what was taken ``drain`` seconds to end, then
-        stop everything; works that did not end fail with Cancelled. Safe to repeat."""
+        stop everything; works that did not end fail with Cancelled. Safe to repeat.
+        """
         ...

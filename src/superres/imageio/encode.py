@@ -16,6 +16,7 @@ from typing import Any, cast
 from superres.errors import BadParameter, ImageTooSmall, OutputError
 from superres.imageio.canvas import Canvas, image_of
 from superres.imageio.ifd import Read
+from superres.imageio.location import without_location
 from superres.imageio.metadata import attach, insertion
 from superres.imageio.picture import Header, Metadata, Pixels
 from superres.imageio.positioned import read_at, write_at
@@ -54,6 +55,8 @@ class OutputOptions:
         strip: leave EXIF, XMP and IPTC out; the colour profile always stays.
         compression: 0…9 for PNG (default 2; 1 for 16 bit) and TIFF (default 1, deflate): higher is
             smaller and slower, the pixels are the same.
+        strip_location: leave out of EXIF, XMP and IPTC where the picture was taken, see
+            :mod:`superres.imageio.location`.
 
     Raises:
         BadParameter: a value out of range, or values that contradict each other.
@@ -64,6 +67,7 @@ class OutputOptions:
     lossless: bool | None = None
     strip: bool = False
     compression: int | None = None
+    strip_location: bool = False
 
     def __post_init__(self) -> None:
         if self.format is not None:
@@ -188,6 +192,8 @@ def encode(
     """
     options = options or OutputOptions()
     file_format = format_name(file_format)
+    if options.strip_location and not options.strip:
+        metadata = without_location(metadata)
     image = _lazy(pixels)
     check_target(file_format, image.width, image.height, image.bands)
     image = attach(_samples_for(file_format, image), metadata, file_format, strip=options.strip)

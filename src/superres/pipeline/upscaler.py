@@ -228,8 +228,21 @@ class Upscaler:
         Raises:
             InputError: whatever would be refused before the work starts.
         """
+        return self.estimate_header(read_header(source, self._limits), options, target)
+
+    def estimate_header(
+        self,
+        header: Header,
+        options: UpscaleOptions | None = None,
+        target: Path | None = None,
+    ) -> Estimate:
+        """What :meth:`upscale_file` would do with a file that has this header.
+
+        Raises:
+            InputError: whatever would be refused before the work starts.
+        """
         options = options or UpscaleOptions()
-        header = read_header(source, self._limits)
+        self._limits.check_size(header.width, header.height)
         check_frames(header, first_frame=options.first_frame)
         work = self._plan(header, options)
         file_format = self._check_format(header, options, target, work)

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -96,7 +96,8 @@ async def upscale(
     finished = asyncio.wrap_future(running.future)
     gone = asyncio.ensure_future(_disconnected(request))
     try:
-        await asyncio.wait({finished, gone}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {finished, gone}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not finished.done():
             raise ClientGone("The client closed the connection before the answer was ready.")
         done = finished.result()

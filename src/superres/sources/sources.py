@@ -1,0 +1,111 @@
+"""From an address in a request to a file, whatever kind of address it is."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+from superres.errors import PermissionDenied, SourceRefused, SourceTooLarge
+from superres.settings import SourcesSettings
+from superres.sources.http import HttpSource
+from superres.sources.limit import Limit
+from superres.sources.resolve import Resolver, SystemResolver
+from superres.sources.watch import Watch
+from superres.storage import ObjectStore
+
+_S3 = re.compile(r"s3://(?P<bucket>[^/]+)/(?P<key>.+)", re.IGNORECASE | re.DOTALL)
+
+
+class Sources:
+    """Fetches what requests name instead of sending; safe to use from several threads.
+
+    Args:
+        settings: limits, and what is allowed beyond the public web.
+        store: where ``s3://`` addresses lead; None if nowhere.
+        resolver: where names are looked up; the operating system by default.
+        tls: whom https trusts; the system's authorities by default.
+    """
+
+    def __init__(
+        self,
+        settings: SourcesSettings,
+        store: ObjectStore | None,
+        resolver: Resolver | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._http = HttpSource(settings, resolver or SystemResolver(), tls)
+
+    def fetch(
+        self,
+        address: str,
+        target: Path,
+        *,
+        caller_may_read: Callable[[str, str], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        max_bytes: int | None = None,
+    ) -> int:
+        """Write what is at ``address`` to ``target``; return how many bytes that is.
+
+        ``http://`` and ``https://`` lead to the web. ``s3://bucket/key`` leads to the object
+        store; the key is everything behind the bucket, as it stands: nothing is unescaped,
+        as in AWS's own tools. Nothing is left at ``target`` when it fails.
+
+        Args:
+            caller_may_read: called with bucket and key before the store is asked; raises
+                PermissionDenied if the caller may not. None: the caller has no credential and
+                may read the buckets of ``[sources] anonymous_buckets``.
+            cancelled: asked again and again; True stops the fetch.
+            max_bytes: a limit below ``[sources] max_bytes``.
+
+        Raises:
+            SourceRefused: another kind of address, a malformed one, or one that leads where
+                it may not.
+            SourceUnreachable: nothing usable came, or not within ``[sources] timeout``.
+            SourceTooLarge: it is larger than ``[sources] max_bytes`` or ``max_bytes``.
+            PermissionDenied, BucketNotFound, ObjectNotFound, StorageError: only ``s3://``.
+            BadParameter: the object store cannot hold an object of that key.
+            Cancelled: ``cancelled`` answered True.
+        """
+        limit = Limit(self._settings.max_bytes)
+        if max_bytes is not None and max_bytes < limit.max_bytes:
+            limit = Limit(max_bytes, setting=None)
+        watch = Watch(self._settings.timeout, cancelled)
+        scheme = address[:8].lower()
+        if scheme.startswith(("http://", "https://")):
+            return self._http.fetch(address, target, limit, watch)
+        if scheme.startswith("s3://"):
+            return self._object(address, target, caller_may_read, limit, watch)
+        raise SourceRefused("The address must begin with http://, https:// or s3://.")
+
+    def _object(
+        self,
+        address: str,
+        target: Path,
+        caller_may_read: Callable[[str, str], None] | None,
+        limit: Limit,
+        watch: Watch,
+    ) -> int:
+        form = _S3.fullmatch(address)
+        if form is None:
+            raise SourceRefused("An address that begins with s3:// must be s3://bucket/key.")
+        if self._store is None:
+            raise SourceRefused("There is no object store here that s3:// could read from.")
+        if caller_may_read is not None:
+            caller_may_read(form["bucket"], form["key"])
+        elif not {"*", form["bucket"]} & set(self._settings.anonymous_buckets):
+            raise PermissionDenied(
+                "Callers without a credential may not read this bucket; send a credential, or "
+                "name the bucket in [sources] anonymous_buckets."
+            )
+        try:
+            return self._store.fetch(
+                form["bucket"], form["key"], target, limit.max_bytes, pulse=watch.remaining
+            )
+        except SourceTooLarge:
+            limit.check(limit.max_bytes + 1)  # in words that name the setting
+            raise
