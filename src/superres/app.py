@@ -79,6 +79,7 @@ def build(settings: Settings, *, executor: Executor | None = None) -> App:
         database = open_database(settings)
         undo.callback(database.dispose)
         access = open_access(settings, database)
+        access.check()
         store = open_store(settings)
         results = Results(
             data_dir / "results", settings.server.result_lifetime, settings.server.max_results_bytes

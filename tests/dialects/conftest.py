@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 import urllib3
 import uvicorn
 
@@ -86,6 +88,9 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
     their names beside a data folder of its own and port 0; the executor is optional.
     """
     with ExitStack() as stack:
+        # What a server logs in its own thread would fall between the tests.
+        stack.callback(structlog.configure, **structlog.get_config())
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
 
         def start(
             overrides: dict[str, object] | None = None, executor: Executor | None = None

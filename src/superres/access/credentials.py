@@ -141,12 +141,12 @@ class Credentials:
         Raises:
             BadParameter: there is none.
         """
-        with reading(self._database) as connection:
-            query = select(*_COLUMNS).where(
-                _IN_USE, or_(table.c.id == id_or_name, table.c.name == id_or_name)
-            )
-            # A name cannot look like an id, so there is at most one.
-            row = None if "\0" in id_or_name else connection.execute(query).one_or_none()
+        row = None
+        if id_or_name.isprintable():  # else it is neither, and no database takes it
+            match = or_(table.c.id == id_or_name, table.c.name == id_or_name)
+            with reading(self._database) as connection:
+                # A name cannot look like an id, so there is at most one.
+                row = connection.execute(select(*_COLUMNS).where(_IN_USE, match)).one_or_none()
         if row is None:
             if id_or_name.startswith(TOKEN_PREFIX):  # not repeated: it may be a good one
                 raise BadParameter("That is a token; name the credential by its id or its name.")

@@ -2,8 +2,9 @@
 
 Fair queueing after Demers, Keshav and Shenker (SIGCOMM 1989): a virtual clock runs at the
 rate at which each of the pictures under way would be served if the device could be divided,
-and the tile goes next whose picture has had least by that clock. Service is measured in
-seconds, so that a picture with long tiles gets no more of the device than one with short.
+and the tile goes next that would then be finished first. Service is measured in seconds, so
+that a picture with long tiles gets no more of the device than one with short ones, and a
+small picture that has just come is soon done.
 
 A tile under way cannot be interrupted, and may take seconds. So while every stream is busy
 with long tiles, one much shorter tile at a time is computed beside them; the operating
@@ -15,14 +16,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from superres.engines.base import Engine, Session, TileProgram, TileResult
+from superres.errors import Cancelled
 
 EXPRESS = 1
 """Tiles at a time that may be computed beside those on the streams."""
@@ -31,6 +34,11 @@ _SHORT = 0.25
 """A tile is short if it takes less than this part of each that is under way."""
 
 _SMOOTHING = 0.3
+
+_PATIENCE, _FIRST_TILE = 4.0, 300.0
+"""A tile may take so many times what it took before; and the first one so many seconds."""
+
+_STOPPED = "Stopped on request; nothing was written."
 
 
 @dataclass(eq=False)
@@ -48,7 +56,7 @@ class _Item:
 
 @dataclass(eq=False)
 class _Flow:
-    """A picture: the tiles of one thread."""
+    """A picture: the tiles of one thread. ``tag`` is what it had, by the virtual clock."""
 
     tag: float
     waiting: deque[_Item] = field(default_factory=deque)
@@ -63,18 +71,19 @@ class FairEngine:
 
     Args:
         inner: computes. It must take ``streams + EXPRESS`` tiles at the same time.
+        now: the time in seconds.
     """
 
-    def __init__(self, inner: Engine) -> None:
+    def __init__(self, inner: Engine, now: Callable[[], float] = time.monotonic) -> None:
         self.name, self.device = inner.name, inner.device
         self.streams, self.resamples = inner.streams, inner.resamples
-        self.longest_tile = 0.0
-        """Seconds that the longest tile took so far."""
         self._inner = inner
         self._lock = threading.Lock()
         self._flows: dict[int, _Flow] = {}
         self._running: list[_Item] = []
-        self._now = 0.0
+        self._given_up: set[int] = set()
+        self._clock = 0.0
+        self._now = now
         self._slowest = 0.0
         self._pumping = threading.local()
 
@@ -90,11 +99,52 @@ class FairEngine:
     def submit(self, session: FairSession, image: NDArray[np.float32]) -> Future[TileResult]:
         """Put a tile of a loaded session in the line of the calling thread's picture."""
         future: Future[TileResult] = Future()
+        thread = threading.get_ident()
         with self._lock:
-            flow = self._flows.setdefault(threading.get_ident(), _Flow(self._now))
-            flow.waiting.append(_Item(session, image, future, flow))
-        self._pump()
+            given_up = thread in self._given_up
+            if not given_up:
+                flow = self._flows.setdefault(thread, _Flow(self._clock))
+                flow.waiting.append(_Item(session, image, future, flow))
+        if given_up:
+            future.set_exception(Cancelled(_STOPPED))
+        else:
+            self._pump()
         return future
+
+    @contextmanager
+    def picture(self) -> Iterator[Callable[[], float]]:
+        """A block in which the calling thread works on one picture.
+
+        Yields:
+            A function to give the picture up, from any thread: tiles of it that wait fail
+            with Cancelled, and so do those that are yet submitted. It returns how many
+            seconds the tiles on the device, which cannot be stopped, may take at most.
+        """
+        thread, active = threading.get_ident(), True
+
+        def give_up() -> float:
+            with self._lock:
+                if not active:
+                    return 0.0
+                self._given_up.add(thread)
+                flow = self._flows.get(thread)
+                if flow is None:
+                    return 0.0
+                dropped, flow.waiting = flow.waiting, deque()
+                self._drop_idle()
+                on_device = [item.session for item in self._running if item.flow is flow]
+            for item in dropped:
+                if item.future.set_running_or_notify_cancel():
+                    item.future.set_exception(Cancelled(_STOPPED))
+            times = [_PATIENCE * s.seconds if s.seconds else _FIRST_TILE for s in on_device]
+            return max(times, default=0.0)
+
+        try:
+            yield give_up
+        finally:
+            with self._lock:
+                active = False
+                self._given_up.discard(thread)
 
     def _pump(self) -> None:
         """Hand tiles to the device while it takes them."""
@@ -124,7 +174,7 @@ class FairEngine:
                     break
                 self._drop_idle()
             item.charged = item.session.seconds or 0.0
-            item.begun = time.monotonic()
+            item.begun = self._now()
             self._charge(flow, item.charged)
             flow.running += 1
             self._running.append(item)
@@ -132,7 +182,9 @@ class FairEngine:
 
     def _choose(self) -> _Item | None:
         """The tile that goes next, if one may."""
-        flows = sorted((f for f in self._flows.values() if f.waiting), key=lambda f: f.tag)
+        # Among equals the newest goes first; it may be small.
+        newest_first = reversed(self._flows.values())
+        flows = sorted((f for f in newest_first if f.waiting), key=self._finish)
         ordinary = [item for item in self._running if not item.express]
         if len(ordinary) < self.streams:
             return flows[0].waiting[0] if flows else None
@@ -144,22 +196,25 @@ class FairEngine:
                     return flow.waiting[0]
         return None
 
+    def _finish(self, flow: _Flow) -> float:
+        """When the next tile of ``flow`` would end, by the virtual clock."""
+        return flow.tag + self._expected(flow.waiting[0].session)
+
     def _expected(self, session: FairSession) -> float:
         """Seconds for a tile; a guess by its size, rather too long, if none was computed yet."""
         return session.seconds or session.area * (self._slowest or 1.0)
 
     def _charge(self, flow: _Flow, seconds: float) -> None:
         """Account for service: a picture's own moves on by it, the clock by its share."""
-        self._now += max(0.0, seconds) / max(1, len(self._flows))
+        self._clock += max(0.0, seconds) / max(1, len(self._flows))
         flow.tag += seconds
 
     def _done(self, item: _Item, outcome: Future[TileResult] | Exception) -> None:
-        now = time.monotonic()
+        now = self._now()
         with self._lock:
             taken = now - item.begun
             item.session.took(taken, _SMOOTHING)
             self._slowest = max(self._slowest, taken / item.session.area)
-            self.longest_tile = max(self.longest_tile, taken)
             self._charge(item.flow, taken - item.charged)
             item.flow.running -= 1
             self._running.remove(item)

@@ -11,7 +11,9 @@ import sys
 import threading
 import traceback
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
@@ -65,6 +67,14 @@ def main(connection: Connection, settings: Settings) -> None:
     _end(2)
 
 
+@dataclass
+class _Job:
+    """A work under way: how to stop it, and to rid the device of its tiles."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    give_up: Callable[[], float] = lambda: 0.0
+
+
 class Worker:
     """Takes messages and runs works in threads.
 
@@ -83,7 +93,7 @@ class Worker:
         self._answers = ThreadPoolExecutor(1, "superres-estimate")
         self._sending = threading.Lock()
         self._changing = threading.Lock()
-        self._stops: dict[int, threading.Event] = {}
+        self._jobs: dict[int, _Job] = {}
         self._leaving = self._untidy = False
 
     def serve(self) -> NoReturn:
@@ -102,48 +112,48 @@ class Worker:
             match message:
                 case Begin():
                     self._untidy = True
+                    job = _Job()
                     with self._changing:
-                        self._stops[message.number] = threading.Event()
-                    self._works.submit(self._run, message)
+                        self._jobs[message.number] = job
+                    self._works.submit(self._run, message, job)
                 case Interrupt(number):
-                    stop = self._stops.get(number)
-                    if stop is not None:
-                        stop.set()
-                        self._send(Patience(number, 2 * self._engine.longest_tile))
+                    job = self._jobs.get(number, _Job())
+                    job.stop.set()
+                    self._send(Patience(number, job.give_up()))
                 case Question():
                     self._answers.submit(self._answer, message)
                 case Leave():
                     with self._changing:
                         self._leaving = True
-                        if not self._stops:
+                        if not self._jobs:
                             _end(0)
 
     def _receive(self) -> object:
         while self._untidy and not self._connection.poll(_IDLE_SECONDS):
-            if not self._stops:
+            if not self._jobs:
                 memory.give_back()
                 self._untidy = False
         return self._connection.recv()
 
-    def _run(self, begin: Begin) -> None:
+    def _run(self, begin: Begin, job: _Job) -> None:
         number = begin.number
-        stop = self._stops[number]
         details = ""
         try:
-            outcome: FileReport | SuperresError = perform.perform(
-                self._upscaler,
-                begin.work,
-                lambda progress: self._send(Advanced(number, progress)),
-                stop.is_set,
-            )
+            with self._engine.picture() as job.give_up:
+                outcome: FileReport | SuperresError = perform.perform(
+                    self._upscaler,
+                    begin.work,
+                    lambda progress: self._send(Advanced(number, progress)),
+                    job.stop.is_set,
+                )
         except Exception as exc:  # noqa: BLE001 - is passed on
             if not isinstance(exc, SuperresError):
                 details = f"Work {begin.work.request_id}: {traceback.format_exc()}"
             outcome = perform.expected(exc)
         self._send(Ended(number, outcome, details))
         with self._changing:
-            del self._stops[number]
-            if self._leaving and not self._stops:
+            del self._jobs[number]
+            if self._leaving and not self._jobs:
                 _end(0)
 
     def _answer(self, q: Question) -> None:

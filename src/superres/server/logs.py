@@ -45,6 +45,6 @@ def set_up(settings: ServerSettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
-    for name in ("httpx", "httpcore", "uvicorn.error"):
-        # They log every request, or that the server started, which is said here in better words.
+    for name in ("alembic", "uvicorn.error"):
+        # What they tell of a start and a stop is said here in better words.
         logging.getLogger(name).setLevel(logging.WARNING)

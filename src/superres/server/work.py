@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from superres.app import App
-from superres.errors import SourceTooLarge
+from superres.errors import Cancelled, SourceTooLarge
 from superres.executors.base import Done, OnProgress, Work
 from superres.server.errors import ClientGone
 
@@ -79,6 +80,39 @@ async def save_body(
                 on_chunk(chunk)
             file.write(chunk)
     return size
+
+
+async def fetch(
+    request: Request,
+    app: App,
+    address: str,
+    target: Path,
+    may_read: Callable[[str, str], None] | None,
+) -> None:
+    """Fetch the picture at ``address`` to ``target``; a client that goes away stops it.
+
+    Args:
+        request: its body must have been read before.
+        app: whose sources.
+        address: http, https or s3.
+        target: written whole or not at all.
+        may_read: asked for the bucket and key of s3; None for callers without a credential.
+
+    Raises:
+        ClientGone: the client closed the connection.
+        SuperresError: see :class:`superres.sources.Sources`.
+    """
+    gone = threading.Event()
+    watch = asyncio.ensure_future(_disconnected(request))
+    watch.add_done_callback(lambda _: gone.set())
+    try:
+        await in_thread(
+            app.sources.fetch, address, target, caller_may_read=may_read, cancelled=gone.is_set
+        )
+    except Cancelled as exc:
+        raise ClientGone("The client closed the connection.") from exc
+    finally:
+        watch.cancel()
 
 
 async def upscale(

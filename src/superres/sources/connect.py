@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from collections.abc import Sequence
@@ -60,38 +61,42 @@ def connect(
         SourceUnreachable: none answers, or not with a certificate that can be trusted.
     """
     tried = addresses[:_MAX_TRIES]
-    for left, address in zip(range(len(tried), 0, -1), tried, strict=True):
-        plain = socket.socket(_family(address), socket.SOCK_STREAM)
-        try:
-            # One that swallows everything must leave time for the others.
-            plain.settimeout(watch.remaining() / left)
-            plain.connect((str(address), url.port))
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError:
-            plain.close()
-            continue
-        except BaseException:
-            plain.close()
-            raise
-        stream = _secured(plain, url.host, tls, watch) if url.scheme == "https" else plain
-        return Connection(stream, url.host, watch)
+    for index, address in enumerate(tried):
+        # One that swallows everything must leave time for the others.
+        plain = _reached(address, url.port, watch.remaining() / (len(tried) - index))
+        if plain is not None:
+            stream = _secured(plain, url.host, tls, watch) if url.scheme == "https" else plain
+            return Connection(stream, url.host, watch)
     watch.remaining()
     raise unanswered(url.host)
+
+
+def _reached(address: Address, port: int, seconds: float) -> socket.socket | None:
+    with contextlib.ExitStack() as undo:
+        try:
+            plain = undo.enter_context(socket.socket(_family(address), socket.SOCK_STREAM))
+            plain.settimeout(seconds)
+            plain.connect((str(address), port))
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            return None
+        undo.pop_all()
+        return plain
 
 
 def _secured(
     plain: socket.socket, host: str, context: ssl.SSLContext, watch: Watch
 ) -> socket.socket:
-    try:
-        plain.settimeout(watch.remaining())
-        return context.wrap_socket(plain, server_hostname=host)
-    except (OSError, ValueError) as exc:
-        plain.close()
-        watch.remaining()
-        raise unanswered(host) from exc
-    except BaseException:
-        plain.close()
-        raise
+    with contextlib.ExitStack() as undo:
+        undo.enter_context(plain)
+        try:
+            plain.settimeout(watch.remaining())
+            stream = context.wrap_socket(plain, server_hostname=host)
+        except (OSError, ValueError) as exc:  # a name that no certificate can have
+            watch.remaining()
+            raise unanswered(host) from exc
+        undo.pop_all()
+        return stream
 
 
 def _family(address: Address) -> socket.AddressFamily:

@@ -14,7 +14,8 @@ _SLICE = 1 << 18
 _SPACES = b" \t\r\n"
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 # RFC 2397; the data begins at most this far in.
-_PREFIX = re.compile(rb"[ \t\r\n]*data:(?P<rest>[^,]{0,512})(?P<comma>,?)", re.IGNORECASE)
+_PREFIX = re.compile(rb"[ \t\r\n]*data:", re.IGNORECASE)
+_HEAD = re.compile(rb"[ \t\r\n]*data:[^,]*; *base64 *,", re.IGNORECASE)
 _MAX_PREFIX = 1024
 
 
@@ -61,11 +62,12 @@ def save_base64(
 def _start(text: str | bytes) -> int:
     """Return where the base64 begins, behind the head of a data URI if there is one."""
     head = text[:_MAX_PREFIX]
-    found = _PREFIX.match(head if isinstance(head, bytes) else head.encode("ascii", "replace"))
-    if found is None:
+    head = head if isinstance(head, bytes) else head.encode("ascii", "replace")
+    if not _PREFIX.match(head):
         return 0
-    if not found["comma"] or not found["rest"].rstrip().lower().endswith(b";base64"):
-        raise BadParameter("A data: address must be of the form data:image/png;base64,... .")
+    found = _HEAD.match(head)
+    if found is None:
+        raise BadParameter("A data: address must be of the form data:image/png;base64,...")
     return found.end()
 
 

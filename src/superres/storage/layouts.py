@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import functools
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -16,16 +16,11 @@ from superres.errors import BadParameter, StorageError
 from superres.storage import keys
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig
     from obstore.store import ObjectStore as Backend
+    from obstore.store import RetryConfig
 
-# A request of ours waits for the answer, so the library's patience (10 tries, 3 minutes) is
-# too long. The time for one transfer leaves room for the largest result.
-_CLIENT: ClientConfig = {
-    "connect_timeout": timedelta(seconds=5),
-    "read_timeout": timedelta(seconds=20),
-    "timeout": timedelta(minutes=10),
-}
+# A request of ours waits for the answer, so the library's patience (10 tries, 3 minutes) is too
+# long. How long one try may take is one of the AWS_... variables.
 _RETRY: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
 
 
@@ -40,7 +35,7 @@ class Rooted:
         return self._backend, f"{bucket}/{keys.encode(key, on_disk=self._on_disk)}"
 
     def has_bucket(self, bucket: str) -> bool:
-        return next(iter(obstore.list(self._backend, f"{bucket}/", chunk_size=1)), None) is not None
+        return _first(self._backend, f"{bucket}/") is not None
 
 
 class Folder(Rooted):
@@ -49,7 +44,8 @@ class Folder(Rooted):
     def __init__(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            backend = LocalStore(folder, automatic_cleanup=True)
+            # Without its automatic clean-up: that removes folders under files being written.
+            backend = LocalStore(folder)
         except (OSError, ValueError) as exc:
             raise StorageError(
                 "The folder for objects cannot be made; change [storage] url or its rights."
@@ -65,21 +61,17 @@ class Buckets:
     """Every bucket is one of an S3 service's own, and keys are what they are there."""
 
     def __init__(self, connect: Callable[[str], Backend]) -> None:
-        self._connect = connect
-        self._backends: dict[str, Backend] = {}
-        self._lock = threading.Lock()
+        self._connect = functools.lru_cache(maxsize=64)(connect)
 
     def place(self, bucket: str, key: str) -> tuple[Backend, str]:
         keys.check(key)
         if key.startswith("/") or key.endswith("/"):  # the library would trim it
             raise BadParameter("A key in S3 that starts or ends with / cannot be read from here.")
-        with self._lock:
-            if bucket not in self._backends:
-                self._backends[bucket] = self._connect(bucket)
-            return self._backends[bucket], key
+        return self._connect(bucket), key
 
     def has_bucket(self, bucket: str) -> bool:
-        return True  # S3 says NoSuchBucket itself
+        _first(self._connect(bucket), None)  # which fails if there is none
+        return True
 
 
 def layout(url: str, default: Path) -> Rooted | Buckets:
@@ -109,6 +101,10 @@ def layout(url: str, default: Path) -> Rooted | Buckets:
 
 def _s3(bucket: str, prefix: str = "") -> Backend:
     try:
-        return S3Store(bucket, prefix=prefix or None, client_options=_CLIENT, retry_config=_RETRY)
+        return S3Store(bucket, prefix=prefix or None, retry_config=_RETRY)
     except (ValueError, obstore.exceptions.BaseError) as exc:
         raise StorageError("S3 cannot be used as configured; check the AWS_... variables.") from exc
+
+
+def _first(backend: Backend, prefix: str | None) -> object:
+    return next(iter(obstore.list(backend, prefix, chunk_size=1)), None)

@@ -18,6 +18,7 @@ from superres.errors import (
     ObjectNotFound,
     SourceTooLarge,
     StorageError,
+    SuperresError,
 )
 from superres.storage.whole import whole_file
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore as Backend
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_NO_BUCKET = "NoSuchBucket"  # in what S3 answers, unless the answer has no body
 _CHUNK = 1 << 20
 _PARTS = 4  # of 5 MB each, that a large file is in memory with at the same time
 
@@ -51,8 +53,8 @@ class Layout(Protocol):
 class ObjectStore:
     """Buckets with objects.
 
-    A bucket exists as soon as it holds something; only where buckets are those of an S3
-    service must they be made there. Safe to use from several threads. All methods raise
+    A bucket is there as soon as something is put into it; only where buckets are those of an
+    S3 service must they be made there. Safe to use from several threads. All methods raise
     BadParameter for a key that cannot be one, BucketNotFound for an impossible bucket name,
     and StorageError where the store cannot be reached or refuses.
     """
@@ -122,6 +124,8 @@ class ObjectStore:
         place = self._layout.place(bucket, key)
         try:
             yield place
+        except SuperresError:
+            raise
         except FileNotFoundError as exc:
             raise self._missing(bucket, exc) from exc
         except ValueError as exc:  # paths that the library cannot express
@@ -132,15 +136,17 @@ class ObjectStore:
             ) from exc
         except (exceptions.BaseError, OSError) as exc:
             raise StorageError(
-                "The object store did not answer as it should; check [storage] url, "
-                "that it can be reached, and that there is room."
+                "The object store did not answer as it should; check [storage] url and the "
+                "AWS_... variables, that it can be reached, and that there is room."
             ) from exc
 
     def _missing(self, bucket: str, found: FileNotFoundError) -> StorageError:
-        try:
-            there = "NoSuchBucket" not in str(found) and self._layout.has_bucket(bucket)
-        except (exceptions.BaseError, OSError):
-            there = True  # the object at least is known not to be
+        there = _NO_BUCKET not in str(found)
+        if there:
+            try:
+                there = self._layout.has_bucket(bucket)
+            except (exceptions.BaseError, OSError) as exc:
+                there = _NO_BUCKET not in str(exc)  # that no object is there is known at least
         if there:
             return ObjectNotFound(f"There is no such object in the bucket {bucket}.")
         return BucketNotFound(f"There is no bucket {bucket}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,7 +72,9 @@ def by_aws_requests_auth(url, body, *, key=KEY, secret=SECRET, token=None, conte
     host = urllib3.util.parse_url(url).netloc
     auth = AWSRequestsAuth(key, secret, host, REGION, "execute-api", aws_token=token)
     headers = {"Content-Type": content_type} if content_type else {}
-    return requests.post(url, data=body, auth=auth, headers=headers, timeout=60)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it asks utcnow() for the time
+        return requests.post(url, data=body, auth=auth, headers=headers, timeout=60)
 
 
 def by_requests_aws4auth(url, body, *, key=KEY, secret=SECRET, token=None, content_type=None):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import dataclasses
 import http.client
 import io
 import json
+import logging
 import re
 import socket
 import threading
@@ -19,6 +20,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+import structlog
 import urllib3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -30,7 +32,9 @@ from superres.engines.fake import FakeEngine
 from superres.errors import BadParameter
 from superres.executors.inline import InlineExecutor
 from superres.pipeline import Upscaler
+from superres.server.dialects.ai_solution_kit import answers
 from superres.settings import load
+from tests.dialects.ai_solution_kit.captures import by_botocore_presigned
 from tests.dialects.ai_solution_kit.conftest import MAX_BODY, picture_of, png, request_body
 
 SENT_BACK = {
@@ -70,6 +74,16 @@ def signed(
 @pytest.fixture
 def sign(kit):
     return partial(signed, key=kit.credential.id, secret=kit.credential.secret)
+
+
+@pytest.fixture
+def logged():
+    """Everything that is logged, at every level."""
+    usual = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG))
+    with structlog.testing.capture_logs() as entries:
+        yield entries
+    structlog.configure(**usual)
 
 
 def refused(response, status, error_type, message, name="message"):
@@ -275,7 +289,10 @@ class TestObjects:
     def test_other_buckets_need_a_credential(self, kit, sign):
         kit.server.app.store.put("closed", "b.png", png(10, 8))
         body = request_body(url="s3://closed/b.png")
-        assert send(kit.url(), body).status in (400, 403)
+        response = send(kit.url(), body)
+        message = json.loads(response.data)["Message"]
+        refused(response, 403, "AccessDeniedException", message, name="Message")
+        assert "anonymous_buckets" in message
         by_key = send(kit.url("keyed"), body, {"x-api-key": kit.credential.token})
         assert picture_of(by_key.data).size == (20, 16)
         by_signature = send(kit.url("iam"), body, sign(kit.url("iam"), body))
@@ -356,8 +373,6 @@ def test_signed(kit, sign):
 
 
 def test_signed_in_the_address(kit):
-    from tests.dialects.ai_solution_kit.captures import by_botocore_presigned
-
     how = {"key": kit.credential.id, "secret": kit.credential.secret}
     assert by_botocore_presigned(kit.url("iam"), request_body(), **how).status == 200
     wrong = {**how, "secret": "wrong"}
@@ -661,6 +676,51 @@ def test_a_client_that_leaves_in_the_middle(kit):
     assert send(before + "/prod/image_super_resolution", request_body()).status == 200
 
 
+def posted(server, body: bytes) -> socket.socket:
+    """A connection over which a request was sent; its answer was not read."""
+    host, port = server.host.split(":")
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect((host, int(port)))
+    head = f"POST /prod/image_super_resolution HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}"
+    connection.sendall(head.encode() + b"\r\n\r\n" + body)
+    return connection
+
+
+def emptied(folder) -> bool:
+    waited = time.monotonic() + 10
+    while any(folder.iterdir()):
+        if time.monotonic() > waited:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def test_a_client_that_leaves_while_its_picture_is_enlarged(start_server, logged):
+    server = start_server({}, executor=inline(SlowEngine()))
+    connection = posted(server, request_body())
+    waited = time.monotonic() + 10
+    while not server.app.executor.state().running:
+        assert time.monotonic() < waited
+        time.sleep(0.01)
+    connection.close()
+    assert emptied(server.app.spool)
+    assert not server.app.executor.state().running
+    assert not [entry for entry in logged if entry["log_level"] == "error"]
+
+
+def test_a_client_that_leaves_in_the_middle_of_the_answer(start_server, logged):
+    server = start_server({"limits.max_output_pixels": 1 << 24})
+    noise = np.random.default_rng(1).integers(0, 256, (512, 512, 3), np.uint8)
+    sent = io.BytesIO()
+    Image.fromarray(noise).save(sent, "PNG")
+    with posted(server, request_body(sent.getvalue(), scale=4)) as connection:
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        assert any(server.app.spool.iterdir()), "the answer is larger than what is under way"
+    assert emptied(server.app.spool)
+    assert not [entry for entry in logged if entry["log_level"] == "error"]
+
+
 # ---------------------------------------------------------------------------- settings
 
 
@@ -671,10 +731,6 @@ def test_a_stage_may_not_hide_the_servers_own_paths(start_server, name):
 
 
 def test_large_answers_are_made_piece_by_piece(tmp_path):
-    import asyncio
-
-    from superres.server.dialects.ai_solution_kit import answers
-
     file = tmp_path / "result"
     content = np.random.default_rng(1).bytes(3 * (answers._PIECE) + 1000)
     file.write_bytes(content)
@@ -702,6 +758,23 @@ def test_large_answers_are_made_piece_by_piece(tmp_path):
     assert done == [True]
 
 
-def test_nothing_secret_is_shown(kit):
-    shown = repr(kit.server.app) + repr(dataclasses.asdict(kit.server.app.settings))
-    assert kit.credential.secret not in shown
+def test_nothing_secret_is_logged(kit, sign, logged):
+    """Neither the strings of a credential nor a signature, whatever becomes of the request."""
+    url, body = kit.url("iam"), request_body()
+    headers = sign(url, body)
+    assert send(url, body, headers).status == 200
+    assert send(url, b"tampered", headers).status == 403
+    for token in (kit.credential.token, kit.credential.token + "x"):
+        send(kit.url("keyed"), body, {"x-api-key": token})
+    how = {"key": kit.credential.id, "secret": kit.credential.secret}
+    assert by_botocore_presigned(url, body, **how).status == 200
+    send(url, body, {"Authorization": "Basic c2VjcmV0OnBhc3N3b3Jk"})
+    waited = time.monotonic() + 5
+    while len([entry for entry in logged if entry["event"] == "request"]) < 6:
+        assert time.monotonic() < waited
+        time.sleep(0.01)
+    shown = repr(logged)
+    assert "/iam/image_super_resolution" in shown
+    signature = headers["Authorization"].rpartition("=")[2]
+    hidden = (kit.credential.secret, kit.credential.token, signature, "X-Amz-Signature", "c2VjcmV0")
+    assert [text for text in hidden if text in shown] == []

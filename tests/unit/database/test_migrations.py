@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Column, Engine, MetaData, Table, select, text
+from sqlalchemy import Column, Connection, Engine, MetaData, Table, select, text
 from sqlalchemy.exc import StatementError
 
 import superres.access.tables  # noqa: F401 -- its tables join the metadata
@@ -84,6 +84,21 @@ def test_threads_that_start_together(where: Settings) -> None:
     with ThreadPoolExecutor(STARTERS) as pool:
         for engine in pool.map(open_database, [where] * STARTERS):
             engine.dispose()
+
+
+def test_only_one_migrates(where: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    upgrade, calls = migrate._upgrade, []
+
+    def slow(connection: Connection) -> None:
+        calls.append("begun")
+        time.sleep(0.3)  # the others reach the lock meanwhile
+        upgrade(connection)
+
+    monkeypatch.setattr(migrate, "_upgrade", slow)
+    with ThreadPoolExecutor(STARTERS) as pool:
+        for engine in pool.map(open_database, [where] * STARTERS):
+            engine.dispose()
+    assert calls == ["begun"]
 
 
 def test_a_newer_database_is_refused(where: Settings) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import socket
+import sqlite3
 import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -44,6 +47,22 @@ def test_sqlite_is_set_up_for_many_processes(tmp_path: Path) -> None:
     assert scalar(engine, "PRAGMA foreign_keys") == 1
     assert scalar(engine, "PRAGMA synchronous") == 1
     engine.dispose()
+
+
+def test_wal_is_waited_for(tmp_path: Path) -> None:
+    """While another process writes, SQLite refuses the switch without waiting."""
+    (tmp_path / "data").mkdir()
+    other = sqlite3.connect(tmp_path / "data" / "superres.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(open_database, settings_at(tmp_path))
+        time.sleep(0.3)
+        assert not opening.done()
+        other.execute("ROLLBACK")
+        engine = opening.result()
+    assert scalar(engine, "PRAGMA journal_mode") == "wal"
+    engine.dispose()
+    other.close()
 
 
 def test_a_url_may_name_another_file(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def quick(root: Path, name: str = "quick", **kind: object) -> Work:
     return Work(source, root / f"{name}-result", **kind)  # type: ignore[arg-type]
 
 
-def slow(root: Path, name: str = "slow", side: int = 1200, **kind: object) -> Work:
+def slow(root: Path, name: str = "slow", side: int = 800, **kind: object) -> Work:
     """A work of a second or more, of many tiles."""
     source = picture(root / f"{name}.png", side, side)
     kind.setdefault("options", UpscaleOptions(output=OutputOptions(compression=0)))

@@ -14,10 +14,14 @@ Answer = Callable[[socket.socket, bytes], None]
 class Server:
     """One real server on a free port; ``requests`` holds every head that it was sent."""
 
-    def __init__(self, answer: Answer, address: str, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, answer: Answer | None, address: str, tls: ssl.SSLContext | None, greet: bytes
+    ) -> None:
+        self._greet = greet
         self._answer = answer
         self._tls = tls
-        self._listening = socket.create_server((address, 0))
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._listening = socket.create_server((address, 0), family=family)
         self.port: int = self._listening.getsockname()[1]
         self.requests: list[bytes] = []
         self.connections = 0
@@ -47,6 +51,9 @@ class Server:
                     self._talk(plain)
 
     def _talk(self, plain: socket.socket) -> None:
+        if self._answer is None:
+            plain.sendall(self._greet)
+            return
         stream = plain if self._tls is None else self._tls.wrap_socket(plain, server_side=True)
         with contextlib.closing(stream):
             head = b""
@@ -64,9 +71,13 @@ class Server:
 
 @contextlib.contextmanager
 def serve(
-    answer: Answer, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    answer: Answer | None = None,
+    address: str = "127.0.0.1",
+    tls: ssl.SSLContext | None = None,
+    greet: bytes = b"",
 ) -> Iterator[Server]:
-    server = Server(answer, address, tls)
+    """Run a server; without ``answer`` it says ``greet`` and hangs up, as no web server does."""
+    server = Server(answer, address, tls, greet)
     try:
         yield server
     finally:

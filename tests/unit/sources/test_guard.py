@@ -107,6 +107,7 @@ def canary():
         assert server.connections == 0
 
 
+@pytest.fixture(scope="module")
 def closed() -> Sources:
     return Sources(SourcesSettings(), None, Table(**{n: [said] for n, said in NAMES.items()}))
 
@@ -117,9 +118,9 @@ def test_the_list_is_long_enough():
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("host", HOSTS)
-def test_no_form_of_a_host_leads_inside(canary, target, host, scheme):
+def test_no_form_of_a_host_leads_inside(canary, closed, target, host, scheme):
     with pytest.raises(SourceRefused):
-        closed().fetch(f"{scheme}://{host}:{canary.port}/", target)
+        closed.fetch(f"{scheme}://{host}:{canary.port}/", target)
     assert not target.exists()
     assert canary.connections == 0
 
@@ -174,11 +175,11 @@ def test_an_address_that_may_be_connected_to_does_not_excuse_one_that_may_not(ta
     assert outside.connections == 0
 
 
-def test_what_is_refused_says_the_same_whether_somebody_listens(canary, target):
+def test_what_is_refused_says_the_same_whether_somebody_listens(canary, closed, target):
     said = set()
     for port in (canary.port, 1):
         with pytest.raises(SourceRefused) as caught:
-            closed().fetch(f"http://127.0.0.1:{port}/", target)
+            closed.fetch(f"http://127.0.0.1:{port}/", target)
         said.add(caught.value.public_message)
     assert len(said) == 1
     assert "[sources] allow_networks" in said.pop()

@@ -17,6 +17,7 @@ from superres.errors import (
     SourceUnreachable,
     StorageError,
 )
+from superres.sources import resolve
 from tests.unit.sources.servers import Table, endless, redirect, reply, serve, silent
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -174,7 +175,7 @@ def test_more_than_was_announced_is_not_read(target, local):
 )
 def test_endless_packing(target, local, answer):
     started = time.monotonic()
-    with serve(answer) as server, pytest.raises(SourceUnreachable, match="proper HTTP"):
+    with serve(answer) as server, pytest.raises(SourceUnreachable, match="as a web server should"):
         local(timeout=60.0).fetch(server.url(), target)
     assert time.monotonic() - started < 30
     assert not target.exists()
@@ -231,6 +232,25 @@ def test_a_slow_lookup(target, local):
     assert time.monotonic() - started < 1.5
 
 
+def test_lookups_that_hang_are_bounded_and_given_back(target, local, monkeypatch):
+    monkeypatch.setattr(resolve, "_LOOKUPS", threading.BoundedSemaphore(1))
+    go = threading.Event()
+
+    class Hanging(Table):
+        def resolve(self, host):
+            go.wait(10)
+            return super().resolve(host)
+
+    hanging = Hanging()
+    for _ in range(2):  # the second does not even start one
+        with pytest.raises(SourceUnreachable, match=r"\[sources\] timeout"):
+            local(hanging, timeout=0.3).fetch("http://a.example/", target)
+    go.set()
+    with pytest.raises(SourceUnreachable, match="no host"):
+        local(hanging, timeout=10.0).fetch("http://a.example/", target)
+    assert len(hanging.asked) == 2
+
+
 def test_a_server_that_accepts_nothing(target, local):
     """A listening socket whose queue is full swallows what knocks."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf:
@@ -246,12 +266,16 @@ def test_a_server_that_accepts_nothing(target, local):
             assert time.monotonic() - started < 5
 
 
-def test_a_closed_port_says_no_more_than_one_that_talks_nonsense(target, local):
+def test_a_closed_port_says_no_more_than_one_where_something_else_listens(target, local):
     with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with pytest.raises(SourceUnreachable) as caught:
-        local().fetch(f"http://127.0.0.1:{port}/", target)
-    assert caught.value.public_message == "127.0.0.1 could not be reached; check the address."
+        closed = f"http://127.0.0.1:{free.getsockname()[1]}/"
+    with serve(greet=b"SSH-2.0-OpenSSH_9\r\n") as other, serve(raw(b"")) as mute:
+        said = set()
+        for address in (closed, other.url(), other.url(scheme="https"), mute.url()):
+            with pytest.raises(SourceUnreachable) as caught:
+                local().fetch(address, target)
+            said.add(caught.value.public_message)
+    assert len(said) == 1
 
 
 def test_the_second_address_is_tried(target, local):
@@ -259,6 +283,19 @@ def test_the_second_address_is_tried(target, local):
         resolver = Table(two_example=[["127.0.0.9", "127.0.0.1"]])
         sources = local(resolver, allow_networks=("127.0.0.0/8",))
         assert sources.fetch(server.url(host="two.example"), target) == 7
+
+
+def test_version_6(target, local):
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            pass
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with serve(reply(b"picture"), "::1") as server:
+        sources = local(Table(six_example=[["::1"]]), allow_networks=("::1/128",))
+        assert sources.fetch(server.url(host="[::1]"), target) == 7
+        assert sources.fetch(server.url(host="six.example"), target) == 7
+    assert f"Host: [::1]:{server.port}".encode() in server.requests[0]
 
 
 def test_it_can_be_cancelled(target, local):

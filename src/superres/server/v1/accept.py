@@ -102,6 +102,4 @@ def _ranges(header: str) -> list[tuple[str, float]]:
 
 
 def _not_acceptable(why: str) -> HTTPException:
-    return HTTPException(
-        406, f"{why}; ask for image/*, application/json or text/event-stream."
-    )
+    return HTTPException(406, f"{why}; ask for image/*, application/json or text/event-stream.")

@@ -53,6 +53,7 @@ _OF_HTTP = {
     404: ("not_found", "There is nothing at this address; /docs tells what there is."),
     405: ("method_not_allowed", "This address does not take this method; see the header Allow."),
     406: ("not_acceptable", ""),
+    416: ("range_not_satisfiable", ""),
 }
 _UNEXPECTED = (
     "Something went wrong in the server; the log tells more under this request's id. "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 from pydantic_core import ErrorDetails
@@ -68,7 +68,9 @@ Format = Annotated[
 class Fields(BaseModel):
     """Named values of a request; unknown names are refused."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
+    truths: ClassVar[frozenset[str]] = frozenset()
+    """Names of those that are true or false."""
 
     @classmethod
     def of_text(cls, values: Mapping[str, str]) -> Self:
@@ -78,11 +80,9 @@ class Fields(BaseModel):
             BadParameter: an unknown name or a value that does not fit.
         """
         plain = {"true": True, "false": False}
-        truths = [name for name, field in cls.model_fields.items() if field.annotation is bool]
         read: dict[str, Any] = dict(values)
-        read |= {
-            name: plain.get(values[name].lower(), values[name]) for name in truths if name in values
-        }
+        for name in cls.truths & read.keys():
+            read[name] = plain.get(read[name].lower(), read[name])
         return cls._of(read, strict=None)
 
     @classmethod
@@ -105,6 +105,8 @@ class Fields(BaseModel):
 
 class UpscaleFields(Fields):
     """How a picture is to be enlarged and stored."""
+
+    truths = frozenset({"lossless", "first_frame", "colour_lock"})
 
     scale: Scale = None
     width: Annotated[
@@ -132,7 +134,9 @@ class UpscaleFields(Fields):
     quality: Annotated[
         int | None,
         Field(
-            ge=1, le=100, description="Of JPEG (92 if not given) and WebP that is not lossless (90)."
+            ge=1,
+            le=100,
+            description="Of JPEG (92 if not given) and WebP that is not lossless (90).",
         ),
     ] = None
     lossless: Annotated[
@@ -226,9 +230,7 @@ def together(
     """
     for name in query:
         if name in body:
-            raise BadParameter(
-                f"{_quoted(name)} is in the address and in the body; give it once."
-            )
+            raise BadParameter(f"{_quoted(name)} is in the address and in the body; give it once.")
     beside = UpscaleFields.of_text(query)
     return fields.model_copy(update={name: getattr(beside, name) for name in query})
 

@@ -14,9 +14,9 @@ DEFAULT_STEM = "image"
 
 
 def stem_of(name: str | None) -> str:
-    """The name of a file without folders, extension and anything that is no letter or mark.
+    r"""The name of a file without folders, extension and anything that is no letter or mark.
 
-    ``C:\\photos\\Ré sumé.jpg`` → ``Ré sumé``; ``../../etc/passwd`` → ``passwd``.
+    ``C:\photos\Ré sumé.jpg`` → ``Ré sumé``; ``../../etc/passwd`` → ``passwd``.
     """
     last = re.split(r"[/\\]", name or "")[-1]
     last = unicodedata.normalize("NFC", last)

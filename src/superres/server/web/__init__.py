@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
+
+from superres.app import App
 
 MEDIA_TYPES = {
     "css": "text/css; charset=utf-8",
@@ -75,12 +76,10 @@ def _answer(request: Request, file: _File) -> Response:
     return Response(file.content, media_type=file.media_type, headers=headers)
 
 
-def router(app: Any) -> APIRouter:
+def router(_: App) -> APIRouter:
     """The routes ``/`` and ``/assets/web/{name}``.
 
-    Args:
-        app: the service, as every door gets it. The page needs nothing of it: it speaks
-            to ``/v1`` like any other client.
+    The page needs nothing of the service: it speaks to ``/v1`` like any other client.
     """
     files = _load()
     page = files.pop("page.html")

@@ -81,6 +81,7 @@ def _document(stage: str, kind: str, max_side: int) -> dict[str, Any]:
         "paths": {
             "/image_super_resolution": {
                 "post": {
+                    "tags": ["Image Super Resolution"],
                     "summary": "Enlarge a picture 2 or 4 times",
                     "operationId": "imageSuperResolution",
                     "requestBody": {
@@ -109,7 +110,7 @@ def _document(stage: str, kind: str, max_side: int) -> dict[str, Any]:
             }
         },
         "components": {
-            "securitySchemes": schemes,
+            **({"securitySchemes": schemes} if schemes else {}),
             "schemas": {
                 "Request": {
                     "type": "object",

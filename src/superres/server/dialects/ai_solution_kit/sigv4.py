@@ -208,7 +208,7 @@ def _from_query(parameters: list[tuple[bytes, bytes]]) -> _Fields:
         raise incomplete(f"AWS query-string parameters must include {', '.join(wrong)}.")
     if found["x-amz-algorithm"] != ALGORITHM:
         raise incomplete(f"Unsupported AWS 'algorithm': it must be '{ALGORITHM}'.")
-    expires = found.get("x-amz-expires")  # Postman leaves it out
+    expires = found.get("x-amz-expires")  # aws4 for Node leaves it out
     if expires is not None and not (
         re.fullmatch("[0-9]{1,6}", expires) and 1 <= int(expires) <= MAX_EXPIRES
     ):

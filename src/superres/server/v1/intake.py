@@ -1,0 +1,147 @@
+"""Takes a request's picture in, in whichever of the three forms it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from starlette.requests import Request
+
+from superres.access import Caller
+from superres.app import App
+from superres.errors import BadParameter, Cancelled
+from superres.server.errors import ClientGone
+from superres.server.v1.fields import UpscaleFields, once, together
+from superres.server.v1.flatjson import Scalar, read_object
+from superres.server.v1.multipart import read_form
+from superres.server.v1.names import DEFAULT_STEM, stem_of, stem_of_address
+from superres.server.work import in_thread, save_body
+from superres.sources.inline import save_base64
+
+_URL, _IMG = "url", "img"
+_MAX_URL = 8192
+# JSON bodies being parsed at the same time: each takes several times its size in memory.
+_PARSERS = 2
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A request's picture, on disk, and what to do with it.
+
+    Attributes:
+        source: the file; not looked at yet.
+        stem: what to call the result, without extension.
+        fields: what was asked.
+    """
+
+    source: Path
+    stem: str
+    fields: UpscaleFields
+
+
+class Intake:
+    """Takes requests in. One for each application."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._max_bytes = app.settings.server.max_body_bytes
+        self._parsers = anyio.CapacityLimiter(_PARSERS)
+
+    async def take(self, request: Request, folder: Path, caller: Caller) -> Taken:
+        """Read the body, and fetch what it names.
+
+        The content type only tells a form and JSON from a bare picture; what kind of picture
+        it is, is told from the content, later.
+
+        Raises:
+            BadParameter: the request says something wrong.
+            SourceTooLarge: the body or what was fetched is too large.
+            SourceRefused, SourceUnreachable, PermissionDenied, BucketNotFound, ObjectNotFound,
+                StorageError: of ``url``.
+            ClientGone, ClientDisconnect: the client closed the connection.
+        """
+        query = once(request.query_params.multi_items())
+        # Refused before the body is read, if that can be.
+        fields = UpscaleFields.of_text(query)
+        fields.options(self._app.settings)
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        source = folder / "source"
+        if kind == "multipart/form-data":
+            known = list(UpscaleFields.model_fields)
+            form = await read_form(request, source, known, self._max_bytes)
+            fields = together(query, form.values, UpscaleFields.of_text(form.values))
+            return Taken(source, stem_of(form.file_name), fields)
+        if kind == "application/json":
+            return await self._json(request, folder, source, query, caller)
+        if await save_body(request, source, self._max_bytes) == 0:
+            raise BadParameter(
+                "The body is empty: send the picture's bytes, a form with the field 'file', "
+                "or JSON with url or img."
+            )
+        return Taken(source, DEFAULT_STEM, fields)
+
+    async def _json(
+        self, request: Request, folder: Path, source: Path, query: dict[str, str], caller: Caller
+    ) -> Taken:
+        body = folder / "body"
+        await save_body(request, body, self._max_bytes)
+        async with self._parsers:
+            values = await in_thread(_read, body, source, self._max_bytes)
+        url = values.pop(_URL, None)
+        fields = together(query, values, UpscaleFields.of_json(values))
+        fields.options(self._app.settings)
+        if not isinstance(url, str):
+            return Taken(source, DEFAULT_STEM, fields)
+        await self._fetch(request, url, source, caller)
+        return Taken(source, stem_of_address(url), fields)
+
+    async def _fetch(self, request: Request, url: str, source: Path, caller: Caller) -> None:
+        app = self._app
+
+        def may_read(bucket: str, key: str) -> None:
+            app.access.authorise(caller, "s3:GetObject", f"{bucket}/{key}")
+
+        gone = threading.Event()
+        watch = asyncio.create_task(_watch(request, gone))
+        try:
+            await in_thread(
+                app.sources.fetch,
+                url,
+                source,
+                caller_may_read=None if caller.id is None else may_read,
+                cancelled=gone.is_set,
+            )
+        except Cancelled as exc:
+            raise ClientGone("The client closed the connection.") from exc
+        finally:
+            gone.set()
+            watch.cancel()
+
+
+def _read(body: Path, source: Path, max_bytes: int) -> dict[str, Scalar]:
+    """The fields of the JSON in ``body`` but ``img``, which is decoded to ``source``."""
+    values = read_object(body, [_URL, _IMG, *UpscaleFields.model_fields])
+    body.unlink()
+    for name in (_URL, _IMG):
+        value = values.get(name)
+        if value is not None and not isinstance(value, str):
+            raise BadParameter(f"{name} must be a text.")
+    url, image = values.get(_URL), values.pop(_IMG, None)
+    if (url is None) == (image is None):
+        raise BadParameter(
+            "Give the picture either as url (an address) or as img (the file in base64)."
+        )
+    if isinstance(url, str) and len(url) > _MAX_URL:
+        raise BadParameter(f"url is longer than {_MAX_URL:,} characters.")
+    if isinstance(image, str):
+        save_base64(image, source, max_bytes, setting="[server] max_body_bytes")
+    return values
+
+
+async def _watch(request: Request, gone: threading.Event) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    gone.set()

@@ -1,0 +1,182 @@
+"""What FastAPI cannot see of the routes: three forms of a body, answers by Accept, refusals.
+
+The parameters come from the classes that read them, so that the description cannot differ.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from superres.server.v1.fields import Fields, UpscaleFields
+from superres.server.v1.multipart import FILE
+from superres.server.v1.schemas import ErrorAnswer, Result
+
+# A picture of 16 x 16 pixels, so that the reference's "Try it out" works as it stands.
+_EXAMPLE = (
+    "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQAgMAAABinRfyAAAACVBMVEX63HjmPDwoWrSquWLJAAAAMklEQVR42mNg"
+    "QANaqxgYGVYxXGNiYmBQYGL4vYaBiYGBAZNgDWFg+sfA8ICBQWsVknYAE9gHOk8BIpcAAAAASUVORK5CYII="
+)
+_BINARY = {"type": "string", "format": "binary"}
+_REFUSED = {
+    400: "Something in the request is wrong; the message says what.",
+    401: "No token, or a wrong one. Without one only requests from the server's own machine "
+    "are served.",
+    403: "The token's policy does not allow this.",
+    404: "There is no such thing, or no more.",
+    406: "The header Accept takes nothing that can be given.",
+    413: "The body or the picture is larger than a limit, which the message names.",
+    415: "The content is not a picture that can be read.",
+    416: "The part asked for is behind the end.",
+    422: "The picture is damaged, or nothing usable came from its address.",
+    429: "Too many requests; Retry-After says when to come again.",
+    500: "Something went wrong in the server.",
+    503: "Too much is waiting, or the server is stopping; Retry-After says when to come again.",
+    504: "It took longer than it may.",
+}
+_WAITING = {
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
+}
+_UPSCALE_REFUSALS = (400, 401, 403, 404, 406, 413, 415, 422, 429, 500, 503, 504)
+
+ANONYMOUS: dict[str, list[str]] = {}
+"""Beside the token's scheme: no credential at all, on the server's own machine."""
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """``responses`` of a route that may answer with these statuses."""
+    return {status: _refusal(status) for status in statuses}
+
+
+def upscale_answers() -> dict[int | str, dict[str, Any]]:
+    """``responses`` of ``POST /v1/upscale``."""
+    milliseconds = {"schema": {"type": "integer", "minimum": 0}}
+    done = {
+        "model": Result,
+        "description": "The enlarged picture, JSON with a link to it, or its progress as "
+        "server-sent events: `progress` with stage (queued, decode, upscale, encode), fraction "
+        "(0 to 1) and eta_seconds (null while unknown), then `result` with what JSON answers, "
+        "or `error` with what a refusal answers.",
+        "content": {
+            "image/*": {"schema": _BINARY},
+            "text/event-stream": {"schema": {"type": "string"}},
+        },
+        "headers": {
+            "X-Queue-Time": {
+                "description": "Milliseconds waited (not with events).",
+                **milliseconds,
+            },
+            "X-Inference-Time": {
+                "description": "Milliseconds the network ran (not with events).",
+                **milliseconds,
+            },
+        },
+    }
+    return {200: done, **refusals(*_UPSCALE_REFUSALS)}
+
+
+def upscale_request() -> dict[str, Any]:
+    """``openapi_extra`` of ``POST /v1/upscale``."""
+    properties = _properties(UpscaleFields)
+    form = {
+        "type": "object",
+        "required": [FILE],
+        "properties": {
+            FILE: {**_BINARY, "description": "The picture: JPEG, PNG, WebP, TIFF, BMP, GIF, …"},
+            **properties,
+        },
+        "additionalProperties": False,
+    }
+    as_json = {
+        "type": "object",
+        "oneOf": [{"required": ["url"]}, {"required": ["img"]}],
+        "properties": {
+            "url": {
+                "type": "string",
+                "maxLength": 8192,
+                "description": "The picture's address: http://…, https://… or s3://bucket/key.",
+            },
+            "img": {
+                "type": "string",
+                "description": "The picture's file in base64; data:…;base64, may stand before.",
+            },
+            **properties,
+        },
+        "additionalProperties": False,
+        "examples": [{"img": _EXAMPLE, "scale": 2, "format": "png"}],
+    }
+    return {
+        # Swagger UI fills in what has an example, and would then send it in the address and in
+        # the body: these have none.
+        "parameters": [
+            {**parameter, "schema": _without_examples(parameter["schema"])}
+            for parameter in query(UpscaleFields)
+        ],
+        "requestBody": {
+            "required": True,
+            "description": "A form, the bare picture (then the parameters go into the address), "
+            "or JSON. What kind of picture it is, is told from its content.",
+            "content": {
+                "multipart/form-data": {"schema": form},
+                "application/json": {"schema": as_json},
+                "application/octet-stream": {"schema": _BINARY},
+                "image/*": {"schema": _BINARY},
+            },
+        },
+        "security": [ANONYMOUS],
+    }
+
+
+def query(fields: type[Fields]) -> list[dict[str, Any]]:
+    """``parameters`` that these fields make of a query."""
+    required = {name for name, field in fields.model_fields.items() if field.is_required()}
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in required,
+            "description": schema.pop("description"),
+            "schema": schema,
+        }
+        for name, schema in _properties(fields).items()
+    ]
+
+
+def _without_examples(schema: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in schema.items() if key not in ("examples", "default")}
+
+
+def in_path(name: str, description: str, pattern: str) -> dict[str, Any]:
+    """A parameter in the path."""
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": description,
+        "schema": {"type": "string", "pattern": pattern},
+    }
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    answer: dict[str, Any] = {"model": ErrorAnswer, "description": _REFUSED[status]}
+    if status in (429, 503):
+        answer["headers"] = _WAITING
+    elif status == HTTPStatus.UNAUTHORIZED:
+        answer["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    return answer
+
+
+def _properties(fields: type[Fields]) -> dict[str, dict[str, Any]]:
+    """Schemas of the fields. That JSON may also say null for nothing is left unsaid."""
+    properties: dict[str, dict[str, Any]] = fields.model_json_schema()["properties"]
+    return {name: _plain(schema) for name, schema in properties.items()}
+
+
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    plain = {key: value for key, value in schema.items() if key not in ("anyOf", "title")}
+    for kind in schema.get("anyOf", ()):
+        if kind != {"type": "null"}:
+            plain |= kind
+    if plain.get("default", ...) is None:
+        del plain["default"]
+    return plain
