@@ -36,9 +36,11 @@ def test_a_form_gives_the_picture(client):
 
 @pytest.mark.parametrize(
     "content_type",
-    ["image/png", "image/jpeg", "application/octet-stream", "text/plain", "nonsense", None]
-    # What curl --data-binary says if nobody tells it otherwise.
-    + ["application/x-www-form-urlencoded"],
+    [
+        *("image/png", "image/jpeg", "application/octet-stream", "text/plain", "nonsense", None),
+        # What curl --data-binary says if nobody tells it otherwise.
+        "application/x-www-form-urlencoded",
+    ],
 )
 def test_a_bare_picture_gives_the_picture(client, content_type):
     headers = {} if content_type is None else {"Content-Type": content_type}
@@ -315,7 +317,8 @@ def test_parts_of_a_result(client, link, asked, part):
 
 
 @pytest.mark.parametrize(
-    "asked", ["bytes=9-3", "bytes=-", "bytes=a-b", "lines=1-2", "bytes=0-1,4-5", "bytes", "bytes=²-"]
+    "asked",
+    ["bytes=9-3", "bytes=-", "bytes=a-b", "lines=1-2", "bytes=0-1,4-5", "bytes", "bytes=²-"],
 )
 def test_ranges_that_are_no_ranges_count_as_none(client, link, asked):
     response = client.get(link, headers={"Range": asked.encode()})

@@ -1,5 +1,6 @@
 """Kept results: there for a while, gone when their time or the room is over."""
 
+import contextlib
 import json
 import os
 import stat
@@ -204,10 +205,8 @@ def test_many_threads_at_once(tmp_path):
             for _ in range(25):
                 kept_id = results.keep(new_file(tmp_path, bytes(100)), "a.png", "image/png")
                 results.expire()
-                try:
+                with contextlib.suppress(ObjectNotFound):  # pushed out by the others
                     results.open(kept_id)
-                except ObjectNotFound:
-                    pass  # pushed out by the others
         except Exception as exc:  # noqa: BLE001 - told below
             failures.append(exc)
 

@@ -61,12 +61,10 @@ def _add_stage(
     async def options(request: Request) -> Response:
         return answers.preflight(request)
 
-    async def explore(request: Request) -> Response:
-        request.state.door = DOOR
+    async def explore() -> Response:
         return explorer.page(stage)
 
-    async def describe(request: Request) -> Response:
-        request.state.door = DOOR
+    async def describe() -> Response:
         return explorer.document(stage, kind, app.settings.ai_solution_kit.max_side)
 
     for path in (f"/{stage}/image_super_resolution", f"/{stage}/image_super_resolution/"):
@@ -135,91 +133,6 @@ async def _fetch(request: Request, app: App, url: str, source: Path, caller: Cal
         authorise(app.access, caller, "s3:GetObject", f"{bucket}/{key}")
 
     await fetch(request, app, url, source, None if caller == ANONYMOUS else may_read)
-
-
-def options(request: Request) -> Response:
-        request.state.door = DOOR
-        return answers.preflight(request)
-
-    async def explore(request: Request) -> Response:
-        request.state.door = DOOR
-        return explorer.page(stage)
-
-    async def describe(request: Request) -> Response:
-        request.state.door = DOOR
-        return explorer.document(stage, kind, app.settings.ai_solution_kit.max_side)
-
-    for path in (f"/{stage}/image_super_resolution", f"/{stage}/image_super_resolution/"):
-        routes.add_api_route(path, post, methods=["POST"])
-        routes.add_api_route(path, options, methods=["OPTIONS"])
-    routes.add_api_route(f"/{stage}/api-explorer", explore, methods=["GET", "HEAD"])
-    routes.add_api_route(f"/{stage}/api-explorer/openapi.json", describe, methods=["GET", "HEAD"])
-    for path in (f"/{stage}", f"/{stage}/{{rest:path}}"):
-        routes.add_route(path, _Nothing(), methods=[])  # type: ignore[arg-type]  # every method
-
-
-class _Nothing:
-    """What API Gateway answers to a path or method it does not have, as an ASGI application."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        request.state.door = DOOR
-        await answers.refusal(request, sigv4.missing())(scope, receive, send)
-
-
-async def _serve(
-    app: App, stage: str, request: Request, parsers: anyio.CapacityLimiter
-) -> Response:
-    settings = app.settings
-    started = time.monotonic()
-    confirm = await begin(app, stage, request)
-    async with AsyncExitStack() as stack:
-        folder = await stack.enter_async_context(scratch_folder(app))
-        body, source, target = folder / "body", folder / "source", folder / "target"
-        caller = await confirm(await _save(request, body, settings))
-        request.state.caller = caller.name
-        async with parsers:
-            asked = await in_thread(schemas.read, body, source, settings.limits.max_input_bytes)
-        body.unlink()
-        if asked.face:
-            log.info("face is not applied yet", request_id=request_id(request))
-        if asked.url is not None:
-            await _fetch(request, app, asked.url, source, caller)
-        work = Work(
-            source,
-            target,
-            options(settings, asked),
-            max_side=settings.ai_solution_kit.max_side,
-            deadline=max(0.1, settings.server.deadline - (time.monotonic() - started)),
-            request_id=request_id(request),
-        )
-        await upscale(request, app, work)
-        headers = {**answers.headers(request), **times(request)}
-        # The folder goes when the answer has been sent.
-        return answers.PictureAnswer(target, headers, stack.pop_all().aclose)
-
-
-async def _save(request: Request, body: Path, settings: Settings) -> str:
-    """Store the body; its SHA-256 in hexadecimal is returned."""
-    sha256 = hashlib.sha256()
-    limit = settings.ai_solution_kit.max_body_bytes
-    try:
-        await save_body(request, body, limit, on_chunk=sha256.update)
-    except SourceTooLarge as exc:
-        raise Refused(413, "Request Too Long", "RequestTooLargeException") from exc
-    return sha256.hexdigest()
-
-
-async def _fetch(app: App, url: str, source: Path, caller: Caller) -> None:
-    def may_read(bucket: str, key: str) -> None:
-        authorise(app.access, caller, "s3:GetObject", f"{bucket}/{key}")
-
-    await in_thread(
-        app.sources.fetch,
-        url,
-        source,
-        caller_may_read=None if caller == ANONYMOUS else may_read,
-    )
 
 
 def options(settings: Settings, asked: schemas.Asked) -> UpscaleOptions:

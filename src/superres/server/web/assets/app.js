@@ -94,11 +94,16 @@ function paint() {
   count();
 }
 
+let settled = null;
 form.addEventListener("change", () => {
-  for (const item of queue.items) {
-    if (item === selected || ["ready", "waiting"].includes(item.state)) queue.estimate(item);
-  }
   if (selected) stage.show(selected);
+  // A slider changes many times before it comes to rest.
+  clearTimeout(settled);
+  settled = setTimeout(() => {
+    for (const item of queue.items) {
+      if (item === selected || ["ready", "waiting"].includes(item.state)) queue.estimate(item);
+    }
+  }, 120);
 });
 queue.addEventListener("lost", () => connection.lost());
 queue.addEventListener("unauthenticated", () => connection.unauthenticated());
@@ -115,7 +120,7 @@ byId("clear").addEventListener("click", () => {
 });
 byId("download-all").addEventListener("click", () => downloadAll({ queue, connection }));
 window.addEventListener("beforeunload", (event) => {
-  if (queue.items.some((item) => UNDER_WAY.has(item.state))) event.preventDefault();
+  if (queue.items.some((item) => UNFINISHED.has(item.state))) event.preventDefault();
 });
 themeButton(byId("theme"));
 byId("forget").hidden = !api.token.get();

@@ -30,6 +30,7 @@ function speed(cost, usual) {
 
 export class Form extends EventTarget {
   #models = new Map();
+  #told = "";
   #model = "";
   #automatic = true;
   #scale = 4;
@@ -64,6 +65,9 @@ export class Form extends EventTarget {
 
   /** The server's answer to /v1/models. */
   setModels({ default: usual, models }) {
+    const told = JSON.stringify([usual, models]);
+    if (told === this.#told) return; // asked again after a pause; the focus may be here
+    this.#told = told;
     const chosen = this.#models.has(this.#model) ? this.#model : usual;
     this.#models = new Map(models.map((model) => [model.name, model]));
     this.#model = this.#models.has(chosen) ? chosen : models[0].name;

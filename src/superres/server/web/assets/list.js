@@ -20,7 +20,9 @@ export function standing(item) {
     case "reading":
       return "Looking at it…";
     case "ready":
-      return ["Ready", expectation(item)].filter(Boolean).join(" · ");
+      return item.large && item.wanted
+        ? `This is large: ${expectation(item)}. Start it when you like.`
+        : ["Ready", expectation(item)].filter(Boolean).join(" · ");
     case "waiting":
       return ["Waiting", expectation(item)].filter(Boolean).join(" · ");
     case "sending":

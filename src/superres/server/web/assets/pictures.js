@@ -8,7 +8,7 @@ const REDUCED_SIDE = 4096;
 const THUMBNAIL = 112;
 
 /** Runs tasks one after another: decoding ten photographs at once would stall a phone. */
-function inTurn() {
+export function inTurn() {
   let last = Promise.resolve();
   return (task) => {
     const next = last.then(task);

@@ -1,7 +1,7 @@
 // The pictures and what becomes of them. Knows the server, not the page.
 
 import { Disconnected, Refusal, Stopped, estimate, upscale } from "/assets/web/api.js";
-import { measure, thumbnail } from "/assets/web/pictures.js";
+import { inTurn, measure, thumbnail } from "/assets/web/pictures.js";
 
 /** Pictures sent at the same time. */
 const PARALLEL = 2;
@@ -32,6 +32,8 @@ export class Queue extends EventTarget {
   #held = false;
   #heldUntil = 0;
   #settings;
+  #estimates = new Map();
+  #lanes = [inTurn(), inTurn(), inTurn()];
 
   /** @param {() => object} settings gives the form's settings of now. */
   constructor(settings) {
@@ -45,8 +47,10 @@ export class Queue extends EventTarget {
       file,
       name: name ?? file.name ?? "picture",
       url: URL.createObjectURL(file),
+      asked: null, // what its estimate belongs to
       size: null, // {width, height}, if the browser can tell
       thumb: null,
+      large: false,
       state: "reading",
       message: "",
       wanted: start,
@@ -60,11 +64,13 @@ export class Queue extends EventTarget {
     }));
     this.items.push(...items);
     this.#emit("added", items);
-    for (const item of items) this.#read(item);
+    // Not all at once: their questions would keep the uploads waiting.
+    for (const item of items) this.#lanes[item.id % this.#lanes.length](() => this.#read(item));
     return items;
   }
 
   async #read(item) {
+    if (item.state !== "reading") return;
     item.size = await measure(item.url);
     if (item.state !== "reading") return;
     if (item.size) {
@@ -90,26 +96,39 @@ export class Queue extends EventTarget {
     const key = JSON.stringify(params);
     if (item.asked === key) return;
     item.asked = key;
+    if (!this.#estimates.has(key)) this.#estimates.set(key, this.#ask(params));
+    const found = await this.#estimates.get(key);
+    if (item.asked !== key) return; // the settings have changed meanwhile
+    item.estimate = found;
+    if (!found) {
+      item.asked = null;
+      this.#estimates.delete(key);
+    }
+    this.#changed(item);
+  }
+
+  async #ask(params) {
     const stop = new AbortController();
     const timer = setTimeout(() => stop.abort(), 4000);
-    let found = null;
     try {
-      const told = await estimate(params, stop.signal);
-      found = {
-        width: told.out_width,
-        height: told.out_height,
-        pixels: told.out_width * told.out_height,
-        seconds: told.seconds || 0,
-      };
+      const { out_width: width, out_height: height, seconds } = await estimate(params, stop.signal);
+      return { width, height, pixels: width * height, seconds: seconds || 0 };
     } catch (error) {
       if (error instanceof Refusal && error.status === 401) this.#emit("unauthenticated");
-      // Any other refusal is told when the work is asked for.
-      if (item.asked === key) item.asked = null;
+      return null; // Any other refusal is told when the work is asked for.
     } finally {
       clearTimeout(timer);
     }
-    if (item.asked === key || !found) item.estimate = found;
-    this.#changed(item);
+  }
+
+  /** A server that has finished something knows better how long the rest will take. */
+  #learnt() {
+    this.#estimates.clear();
+    for (const item of this.items) {
+      if (!["ready", "waiting"].includes(item.state) || item.estimate?.seconds) continue;
+      item.asked = null;
+      this.estimate(item);
+    }
   }
 
   /** Begin or try again. */
@@ -213,6 +232,7 @@ export class Queue extends EventTarget {
       item.progress = null;
       item.run = null;
       this.#become(item, "done");
+      this.#learnt();
     } catch (error) {
       if (item.run !== run) return;
       item.run = null;

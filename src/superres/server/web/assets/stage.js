@@ -87,7 +87,9 @@ export class Stage {
     } else {
       this.#problem = after.why === "size"
         ? `${words.megapixels(result.width * result.height)} are too many to show here. Download the picture to see all of it.`
-        : `This browser cannot show ${(result.format ?? "such").toUpperCase()} pictures. Download it to see it.`;
+        : ["png", "jpeg", "webp"].includes(result.format)
+          ? "The result could not be loaded to be shown here. Try the download."
+          : `This browser cannot show ${(result.format ?? "such").toUpperCase()} pictures. Download it to see it.`;
       this.#alone(before.node, item);
     }
     const notes = [];
