@@ -560,7 +560,7 @@ def test_what_is_large_waits_for_a_word(open_page: Open, tmp_path: Path) -> None
     page.locator("#files").set_input_files(picture(tmp_path / "wall.png", 800, 700))
     expect(page.locator("#card-text")).to_contain_text("This is large: 12800 × 11200 px")
     page.get_by_role("radio", name="2 ×", exact=True).check()
-    expect(page.locator("#card-text")).to_contain_text("1600 × 1400 px")
+    expect(page.locator("#card-text")).to_contain_text("Ready · 1600 × 1400 px")
     page.get_by_role("button", name="Start", exact=True).click()
     finished(page, "wall.png")
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json as jsonlib
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from superres.cli.edge import Plain, PlainGroup
 from superres.cli.models import AsJson, Debug
+from superres.cli.serve import Config, DataDir
 
 app = typer.Typer(name="config", cls=PlainGroup, help="Show the settings.")
 
@@ -25,10 +24,8 @@ def _root() -> None:
 
 @app.command(cls=Plain)
 def show(
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Settings file instead of the usual ones."),
-    ] = None,
+    config: Config = None,
+    data_dir: DataDir = None,
     json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -39,7 +36,7 @@ def show(
     del debug
     from superres import settings
 
-    rows = settings.describe(settings.load(config))
+    rows = settings.describe(settings.load(config, {"server.data_dir": data_dir}))
     if json:
         typer.echo(jsonlib.dumps([row._asdict() for row in rows], indent=2))
         return

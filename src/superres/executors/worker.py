@@ -9,6 +9,7 @@ import signal
 import struct
 import sys
 import threading
+import time
 import traceback
 import zlib
 from collections.abc import Callable
@@ -38,7 +39,12 @@ from superres.imageio import set_threads
 from superres.pipeline import Estimate, FileReport, UpscaleOptions, Upscaler
 from superres.settings import Settings
 
-_IDLE_SECONDS = 1.0
+_IDLE_SECONDS, _BUSY_SECONDS = 1.0, 10.0
+"""Memory is given back after so long without work, and so often under constant work.
+
+Measured over 240 pictures of 64 to 700 pixels, four at a time: the resident size ends at
+439 MB without any measure, 294 MB with few heaps, 65 to 200 MB with both.
+"""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -95,6 +101,7 @@ class Worker:
         self._changing = threading.Lock()
         self._jobs: dict[int, _Job] = {}
         self._leaving = self._untidy = False
+        self._tidied = time.monotonic()
 
     def serve(self) -> NoReturn:
         """Until told to leave, or until the server is no more. Ends the process."""
@@ -131,8 +138,8 @@ class Worker:
     def _receive(self) -> object:
         while self._untidy and not self._connection.poll(_IDLE_SECONDS):
             if not self._jobs:
-                memory.give_back()
                 self._untidy = False
+                memory.give_back()
         return self._connection.recv()
 
     def _run(self, begin: Begin, job: _Job) -> None:
@@ -155,6 +162,11 @@ class Worker:
             del self._jobs[number]
             if self._leaving and not self._jobs:
                 _end(0)
+            due = time.monotonic() - self._tidied > _BUSY_SECONDS
+            if due:
+                self._tidied = time.monotonic()
+        if due:
+            memory.give_back()
 
     def _answer(self, q: Question) -> None:
         try:

@@ -18,7 +18,7 @@ from superres.app import App
 from superres.executors.base import Done, Work
 from superres.models import get_model, list_models
 from superres.pipeline import UpscaleOptions
-from superres.server.errors import answer
+from superres.server.errors import ClientGone, answer
 from superres.server.identity import request_id
 from superres.server.v1 import events, schemas
 from superres.server.v1.accept import MEDIA_TYPES, wanted
@@ -117,6 +117,9 @@ class Door:
                 async for event in channel.follow():
                     yield event
                 await asyncio.wait({task})
+            except asyncio.CancelledError:
+                request.state.outcome = ClientGone.code
+                raise
             finally:
                 task.cancel()
             error = None if task.cancelled() else task.exception()

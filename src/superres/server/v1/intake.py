@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +10,12 @@ from starlette.requests import Request
 
 from superres.access import Caller
 from superres.app import App
-from superres.errors import BadParameter, Cancelled
-from superres.server.errors import ClientGone
+from superres.errors import BadParameter
 from superres.server.v1.fields import UpscaleFields, once, together
 from superres.server.v1.flatjson import Scalar, read_object
 from superres.server.v1.multipart import read_form
 from superres.server.v1.names import DEFAULT_STEM, stem_of, stem_of_address
-from superres.server.work import in_thread, save_body
+from superres.server.work import fetch, in_thread, save_body
 from superres.sources.inline import save_base64
 
 _URL, _IMG = "url", "img"
@@ -104,21 +101,7 @@ class Intake:
         def may_read(bucket: str, key: str) -> None:
             app.access.authorise(caller, "s3:GetObject", f"{bucket}/{key}")
 
-        gone = threading.Event()
-        watch = asyncio.create_task(_watch(request, gone))
-        try:
-            await in_thread(
-                app.sources.fetch,
-                url,
-                source,
-                caller_may_read=None if caller.id is None else may_read,
-                cancelled=gone.is_set,
-            )
-        except Cancelled as exc:
-            raise ClientGone("The client closed the connection.") from exc
-        finally:
-            gone.set()
-            watch.cancel()
+        await fetch(request, app, url, source, None if caller.id is None else may_read)
 
 
 def _read(body: Path, source: Path, max_bytes: int) -> dict[str, Scalar]:
@@ -139,9 +122,3 @@ def _read(body: Path, source: Path, max_bytes: int) -> dict[str, Scalar]:
     if isinstance(image, str):
         save_base64(image, source, max_bytes, setting="[server] max_body_bytes")
     return values
-
-
-async def _watch(request: Request, gone: threading.Event) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    gone.set()

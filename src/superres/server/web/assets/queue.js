@@ -81,10 +81,7 @@ export class Queue extends EventTarget {
     }
     await this.estimate(item);
     if (item.state !== "reading") return;
-    const large = item.estimate
-      && (item.estimate.seconds > LONG_SECONDS || item.estimate.pixels > LARGE_PIXELS);
-    item.large = Boolean(large);
-    this.#become(item, item.wanted && !large ? "waiting" : "ready");
+    this.#become(item, item.wanted && !item.large ? "waiting" : "ready");
     this.#pump();
   }
 
@@ -100,6 +97,7 @@ export class Queue extends EventTarget {
     const found = await this.#estimates.get(key);
     if (item.asked !== key) return; // the settings have changed meanwhile
     item.estimate = found;
+    item.large = found !== null && (found.seconds > LONG_SECONDS || found.pixels > LARGE_PIXELS);
     if (!found) {
       item.asked = null;
       this.#estimates.delete(key);
