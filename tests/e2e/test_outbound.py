@@ -35,7 +35,7 @@ def reached(trace: str) -> set[str]:
 
 def test_the_reader_of_traces_sees_an_address() -> None:
     assert reached(
-        '12 connect(7, {sa_family=AF_INET, sin_port=htons(53), '
+        "12 connect(7, {sa_family=AF_INET, sin_port=htons(53), "
         'sin_addr=inet_addr("9.9.9.9")}, 16) = 0\n'
         "12 connect(7, {sa_family=AF_INET6, sin6_port=htons(443), sin6_flowinfo=htonl(0), "
         'inet_pton(AF_INET6, "2001:db8::1", &sin6_addr), sin6_scope_id=0}, 28) = -1\n'

@@ -142,6 +142,14 @@ def download(page, locator, into: Path) -> Path:
     return target
 
 
+SHIFTS = """() => {
+  window.shifted = 0;
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) window.shifted += entry.value;
+  }).observe({type: 'layout-shift'});
+}"""
+
+
 def test_from_a_picture_to_its_enlargement(open_page: Open, tmp_path: Path) -> None:
     page = open_page()
     page.get_by_role("radio", name="2 ×", exact=True).check()
@@ -152,7 +160,9 @@ def test_from_a_picture_to_its_enlargement(open_page: Open, tmp_path: Path) -> N
     bar = page.locator("#card").get_by_role("progressbar")
     expect(bar).to_have_attribute("aria-valuenow", re.compile("^[1-9][0-9]$"), timeout=WAIT)
     expect(page.locator("#card-text")).to_contain_text(re.compile("Enlarging [1-9][0-9] %"))
+    page.evaluate(SHIFTS)
     compared(page)
+    assert page.evaluate("() => window.shifted") < 0.01
     expect(page.locator("#facts-line")).to_contain_text("1100 × 740 → 2200 × 1480 px · PNG")
     expect(page.locator("#facts-line")).to_contain_text(re.compile(r"\d [kM]B · [\d.]+ s$"))
     expect(page.locator("#plainly")).to_contain_text("enlarged plainly by your browser")
@@ -493,10 +503,11 @@ def test_the_keyboard_alone(open_page: Open, tmp_path: Path) -> None:
             page.keyboard.press("Tab")
         raise AssertionError(f"{locator} is not reached by Tab")
 
-    tab_to(page.get_by_role("button", name="Choose pictures"))
-    file = picture(tmp_path / "keys.png", 64, 48)
-    page.once("filechooser", lambda chooser: chooser.set_files(file))
-    page.keyboard.press("Enter")
+    with page.expect_file_chooser() as chooser:
+        page.wait_for_timeout(200)  # for the browser to be told that a test answers the chooser
+        tab_to(page.get_by_role("button", name="Choose pictures"))
+        page.keyboard.press("Enter")
+    chooser.value.set_files(picture(tmp_path / "keys.png", 64, 48))
     compared(page)
     view = page.locator("#viewport")
     page.evaluate("() => document.activeElement.blur()")
@@ -536,6 +547,22 @@ def test_pictures_that_a_browser_cannot_show(open_page: Open, tmp_path: Path) ->
     compared(page)
     expect(page.locator("#plainly")).to_contain_text("cannot show the original (TIF)")
     expect(page.locator("#divider")).to_be_hidden()
+
+
+def test_a_result_that_the_server_no_longer_has(
+    open_page: Open, server: PageServer, tmp_path: Path
+) -> None:
+    page = open_page()
+    page.context.new_cdp_session(page).send("Network.setCacheDisabled", {"cacheDisabled": True})
+    page.locator("#files").set_input_files(picture(tmp_path / "gone.png", 31, 20))
+    compared(page)
+    link = page.get_by_role("link", name="Download", exact=True)
+    (server.data / "data" / "results" / link.get_attribute("href").rpartition("/")[2]).unlink()
+    link.click()
+    expect(page.locator("#card-text")).to_contain_text("no longer has this result")
+    page.locator("#begin").click()
+    finished(page, "gone.png")
+    check_enlarged(download(page, link, tmp_path / "out"), (124, 80))
 
 
 @pytest.mark.slow

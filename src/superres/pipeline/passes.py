@@ -137,10 +137,11 @@ class Pass:
                 finish()
         finally:
             # Tiles in flight still hold the engine's requests; let them end before leaving.
+            # Those not begun never are.
             for job in jobs:
-                job.colour.exception()
-                if job.alpha_result is not None:
-                    job.alpha_result.exception()
+                for result in (job.colour, job.alpha_result):
+                    if result is not None and not result.cancel():
+                        result.exception()
 
     def _submit(self, tile: Tile) -> _Job:
         height, width = self._plan.window

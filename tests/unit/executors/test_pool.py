@@ -292,6 +292,44 @@ def test_an_engine_that_cannot_be_had(tmp_path, caplog):
         pool.close()
 
 
+def test_a_worker_that_dies_at_birth_again_and_again(tmp_path):
+    """Works are told after a few times; the pool goes on trying."""
+    pool = WorkerPool(settings(tmp_path))
+    try:
+        running = pool.submit(quick(tmp_path))
+        killed: set[int] = set()
+
+        def kill_the_newborn() -> bool:
+            newborn = pool.state().workers[0].pid
+            if newborn is not None and newborn not in killed:
+                killed.add(newborn)
+                os.kill(newborn, signal.SIGKILL)
+            return running.future.done()
+
+        until(kill_the_newborn, 20)
+        with pytest.raises(EngineUnavailable, match=r"dies when it starts \(signal SIGKILL\)"):
+            running.future.result(0)
+        assert len(killed) == 3
+        until(lambda: pool.state().ready)
+        assert pool.submit(quick(tmp_path)).future.result(30)
+    finally:
+        pool.close()
+
+
+def test_memory_stays_within_bounds(start, tmp_path):
+    pool = start()
+    work = quick(tmp_path)
+
+    def rounds(count: int) -> int:
+        for _ in range(count):
+            for running in [pool.submit(work) for _ in range(20)]:
+                running.future.result(60)
+        return pool.state().workers[0].rss_bytes
+
+    before = rounds(3)
+    assert rounds(10) < before + (16 << 20)
+
+
 def test_workers_are_told_no_secrets():
     full = Settings(access=AccessSettings(rate_limit_url="redis://:password@host/0"))
     told = _worker_settings(full, "cpu")

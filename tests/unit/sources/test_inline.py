@@ -67,6 +67,7 @@ def test_round_trips(slices, target, data, prefix, every, space, padded, for_url
         "AAAA=",
         "AAAA====",
         "AA==AA==",
+        "AAAAAA=AAAAA",
         "AA=A",
         "=AAA",
         "A=AA",

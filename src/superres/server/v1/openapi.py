@@ -17,6 +17,8 @@ _EXAMPLE = (
     "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQAgMAAABinRfyAAAACVBMVEX63HjmPDwoWrSquWLJAAAAMklEQVR42mNg"
     "QANaqxgYGVYxXGNiYmBQYGL4vYaBiYGBAZNgDWFg+sfA8ICBQWsVknYAE9gHOk8BIpcAAAAASUVORK5CYII="
 )
+# Without one Swagger UI fills in every field, also those that exclude each other.
+_FORM_EXAMPLE = {"scale": 4, "model": "general", "format": "png"}
 _BINARY = {"type": "string", "format": "binary"}
 _REFUSED = {
     400: "Something in the request is wrong; the message says what.",
@@ -117,7 +119,7 @@ def upscale_request() -> dict[str, Any]:
             "description": "A form, the bare picture (then the parameters go into the address), "
             "or JSON. What kind of picture it is, is told from its content.",
             "content": {
-                "multipart/form-data": {"schema": form},
+                "multipart/form-data": {"schema": form, "example": _FORM_EXAMPLE},
                 "application/json": {"schema": as_json},
                 "application/octet-stream": {"schema": _BINARY},
                 "image/*": {"schema": _BINARY},
