@@ -172,7 +172,8 @@ def refused(service: Service, code: int, *words: str) -> str:
     done = service.run("serve", "--port", "0", *words)
     assert done.returncode == code, done.stderr
     assert done.stdout == ""
-    (line,) = done.stderr.strip().splitlines()
+    *before, line = done.stderr.strip().splitlines()
+    assert all(json.loads(each)["level"] == "info" for each in before), done.stderr
     assert "Unexpected" not in line
     assert line.endswith((".", "?"))
     assert [p for p in service.data.glob("spool/*")] == []
@@ -484,11 +485,9 @@ def test_the_second_signal_ends_it_at_once(
     until(lambda: refuses_connections(service))
     service.signal(number)
     # Much less than the tile in hand would take, or [workers] hang_timeout, or a drain.
-    service.process.wait(15)
+    service.process.wait(4)
     assert psutil.wait_procs(workers, PATIENCE)[1] == []
-    with pytest.raises(httpx.HTTPError):
-        assert answer.result().status_code == 503
-        raise httpx.ReadError("an answer is as good")
+    assert answer.exception() or answer.result().status_code >= 500
     assert "Traceback" not in service.said()
 
 
@@ -527,20 +526,20 @@ def test_a_thumbnail_is_not_stuck_behind_large_pictures(
 
         def ask_for_large(number: int) -> None:
             url = f"{service.url}/v1/upscale?scale=4"
-            httpx.post(url, content=large, headers={"X-Request-Id": f"large-{number}"}, timeout=600)
+            httpx.post(url, content=large, headers={"X-Request-Id": f"large-picture-{number}"}, timeout=600)
 
         for number in range(3):
             pool.submit(ask_for_large, number)
         until(lambda: running_count(service) == 3)
         # All of them have come so far that their tiles are on the device.
         for number in range(3):
-            assert fraction(client, f"large-{number}", at_least=0.03) < 0.5
+            assert fraction(client, f"large-picture-{number}", at_least=0.03) < 0.5
         began = time.monotonic()
         answer = upscale(service, 64)
         taken = time.monotonic() - began
         assert succeeded(answer, 64)
         assert running_count(service) == 3
-        slowest = max(fraction(client, f"large-{number}") for number in range(3))
+        slowest = max(fraction(client, f"large-picture-{number}") for number in range(3))
         assert slowest < 0.6, f"it took {taken:.1f} s, and a large one was at {slowest:.0%}"
         service.process.kill()  # nobody waits for the large ones
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
+from anyio import CapacityLimiter
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -26,6 +27,7 @@ from superres.server.work import in_thread
 
 log = structlog.get_logger("superres.server")
 _SWEEP_SECONDS = 60.0
+_FETCHES = 32
 
 
 def create_app(app: App) -> FastAPI:
@@ -54,6 +56,8 @@ def create_app(app: App) -> FastAPI:
     )
     server.state.app = app
     server.state.metrics = metrics
+    # Threads of their own, so that slow sites hold up fetches and nothing else.
+    server.state.fetchers = CapacityLimiter(_FETCHES)
     server.add_middleware(Observe, settings=app.settings.server, metrics=metrics)
     server.add_exception_handler(HTTPException, _not_here)
 

@@ -9,9 +9,11 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from anyio.to_thread import run_sync
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
@@ -106,8 +108,11 @@ async def fetch(
     watch = asyncio.ensure_future(_disconnected(request))
     watch.add_done_callback(lambda _: gone.set())
     try:
-        await in_thread(
-            app.sources.fetch, address, target, caller_may_read=may_read, cancelled=gone.is_set
+        await run_sync(
+            partial(
+                app.sources.fetch, address, target, caller_may_read=may_read, cancelled=gone.is_set
+            ),
+            limiter=request.app.state.fetchers,
         )
     except Cancelled as exc:
         raise ClientGone("The client closed the connection.") from exc

@@ -65,7 +65,7 @@ def test_all_forms_and_answers_of_an_upscale(described):
     }
     names = set(UpscaleFields.model_fields)
     assert {parameter["name"] for parameter in upscale["parameters"]} == names
-    assert set(bodies["multipart/form-data"]["schema"]["properties"]) == names | {"file"}
+    assert set(form_fields(upscale)) == names | {"file"}
     assert set(bodies["application/json"]["schema"]["properties"]) == names | {"url", "img"}
     answers = upscale["responses"]["200"]["content"]
     assert set(answers) == {"image/*", "application/json", "text/event-stream"}
@@ -73,6 +73,13 @@ def test_all_forms_and_answers_of_an_upscale(described):
     properties = bodies["application/json"]["schema"]["properties"]
     assert properties["model"]["enum"] == [model.name for model in list_models()]
     assert set(WRITABLE) <= set(properties["format"]["enum"])
+
+
+def form_fields(upscale: dict) -> dict:
+    schema = upscale["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert schema["unevaluatedProperties"] is False
+    (more,) = schema["anyOf"]
+    return schema["properties"] | more["properties"]
 
 
 def test_every_refusal_has_the_one_form(described):
@@ -90,7 +97,7 @@ def test_examples_work_as_they_stand(described, client):
     examples = upscale["requestBody"]["content"]["application/json"]["schema"]["examples"]
     for example in examples:
         assert client.post("/v1/upscale", json=example).status_code == 200
-    form = upscale["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    form = form_fields(upscale)
     data = {
         name: str(schema["examples"][0]) for name, schema in form.items() if "examples" in schema
     }
@@ -109,8 +116,7 @@ def test_examples_work_as_they_stand(described, client):
 
 def test_defaults_are_those_of_the_code(described):
     upscale = described["paths"]["/v1/upscale"]["post"]
-    form = upscale["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
-    for name, schema in form.items():
+    for name, schema in form_fields(upscale).items():
         if name != "file":
             assert schema.get("default") == UpscaleFields.model_fields[name].default
 

@@ -17,8 +17,9 @@ _EXAMPLE = (
     "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQAgMAAABinRfyAAAACVBMVEX63HjmPDwoWrSquWLJAAAAMklEQVR42mNg"
     "QANaqxgYGVYxXGNiYmBQYGL4vYaBiYGBAZNgDWFg+sfA8ICBQWsVknYAE9gHOk8BIpcAAAAASUVORK5CYII="
 )
-# Without one Swagger UI fills in every field, also those that exclude each other.
-_FORM_EXAMPLE = {"scale": 4, "model": "general", "format": "png"}
+# Swagger UI fills in every field of a form that it sees, and these do not go together. Here it
+# does not see them; among the parameters of the address, which may be sent with a form, it does.
+_EXCLUDING = ("width", "height", "megapixels", "quality", "lossless")
 _BINARY = {"type": "string", "format": "binary"}
 _REFUSED = {
     400: "Something in the request is wrong; the message says what.",
@@ -80,14 +81,16 @@ def upscale_answers() -> dict[int | str, dict[str, Any]]:
 def upscale_request() -> dict[str, Any]:
     """``openapi_extra`` of ``POST /v1/upscale``."""
     properties = _properties(UpscaleFields)
+    file = {**_BINARY, "description": "The picture: JPEG, PNG, WebP, TIFF, BMP, GIF, …"}
     form = {
         "type": "object",
         "required": [FILE],
         "properties": {
-            FILE: {**_BINARY, "description": "The picture: JPEG, PNG, WebP, TIFF, BMP, GIF, …"},
-            **properties,
+            FILE: file,
+            **{name: schema for name, schema in properties.items() if name not in _EXCLUDING},
         },
-        "additionalProperties": False,
+        "anyOf": [{"properties": {name: properties[name] for name in _EXCLUDING}}],
+        "unevaluatedProperties": False,
     }
     as_json = {
         "type": "object",
@@ -119,7 +122,7 @@ def upscale_request() -> dict[str, Any]:
             "description": "A form, the bare picture (then the parameters go into the address), "
             "or JSON. What kind of picture it is, is told from its content.",
             "content": {
-                "multipart/form-data": {"schema": form, "example": _FORM_EXAMPLE},
+                "multipart/form-data": {"schema": form},
                 "application/json": {"schema": as_json},
                 "application/octet-stream": {"schema": _BINARY},
                 "image/*": {"schema": _BINARY},
