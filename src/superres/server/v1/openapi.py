@@ -22,24 +22,31 @@ _EXAMPLE = (
 _EXCLUDING = ("width", "height", "megapixels", "quality", "lossless")
 _BINARY = {"type": "string", "format": "binary"}
 _REFUSED = {
-    400: "Something in the request is wrong; the message says what.",
-    401: "No token, or a wrong one. Without one only requests from the server's own machine "
-    "are served.",
-    403: "The token's policy does not allow this.",
-    404: "There is no such thing, or no more.",
-    406: "The header Accept takes nothing that can be given.",
-    413: "The body or the picture is larger than a limit, which the message names.",
-    415: "The content is not a picture that can be read.",
-    416: "The part asked for is behind the end.",
-    422: "The picture is damaged, or nothing usable came from its address.",
-    429: "Too many requests; Retry-After says when to come again.",
-    500: "Something went wrong in the server.",
-    503: "Too much is waiting, or the server is stopping; Retry-After says when to come again.",
-    504: "It took longer than it may.",
+    400: ("bad_parameter", "Something in the request is wrong; the message says what."),
+    401: (
+        "unauthenticated",
+        "No token, or a wrong one. Without one only requests from the server's own machine are "
+        "served.",
+    ),
+    403: ("permission_denied", "The token's policy does not allow this."),
+    404: ("not_found", "There is no such thing, or no more."),
+    406: ("not_acceptable", "The header Accept takes nothing that can be given."),
+    413: ("image_too_large", "The body or the picture is over a limit, which the message names."),
+    415: ("unsupported_format", "The content is not a picture that can be read."),
+    416: ("range_not_satisfiable", "The part asked for is behind the end."),
+    422: ("corrupt_image", "The picture is damaged, or nothing usable came from its address."),
+    429: ("rate_limited", "Too many requests; Retry-After says when to come again."),
+    500: ("internal", "Something went wrong in the server."),
+    503: (
+        "overloaded",
+        "Too much is waiting, or the server is stopping; Retry-After says when to come again.",
+    ),
+    504: ("deadline_exceeded", "It took longer than it may."),
 }
 _WAITING = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
 }
+_ID = "3f0c2a52-6d1e-4a6b-9d0a-0f6d3a1c2b4e"
 _UPSCALE_REFUSALS = (400, 401, 403, 404, 406, 413, 415, 422, 429, 500, 503, 504)
 
 ANONYMOUS: dict[str, list[str]] = {}
@@ -163,8 +170,16 @@ def in_path(name: str, description: str, pattern: str) -> dict[str, Any]:
 
 
 def _refusal(status: int) -> dict[str, Any]:
-    answer: dict[str, Any] = {"model": ErrorAnswer, "description": _REFUSED[status]}
-    if status in (429, 503):
+    code, description = _REFUSED[status]
+    again = status in (429, 503)
+    error = {"code": code, "message": "One sentence that says what to do.", "request_id": _ID}
+    example = {"error": error | ({"retry_after": 2} if again else {})}
+    answer: dict[str, Any] = {
+        "model": ErrorAnswer,
+        "description": description,
+        "content": {"application/json": {"example": example}},
+    }
+    if again:
         answer["headers"] = _WAITING
     elif status == HTTPStatus.UNAUTHORIZED:
         answer["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
