@@ -182,7 +182,7 @@ def _rounded(value: float) -> int:
     return max(1, math.floor(value + 0.5))
 
 
-def result_name(stem: str, options: UpscaleOptions, estimate: Estimate) -> str:
+def result_name(stem: str, options: UpscaleOptions, result: Estimate | FileReport) -> str:
     """What a result is called if nobody says: ``photo_x4.png``.
 
     A result whose size was asked for in pixels is called by it: ``photo_1920x1080.png``.
@@ -190,6 +190,6 @@ def result_name(stem: str, options: UpscaleOptions, estimate: Estimate) -> str:
     if options.width is None and options.height is None and options.megapixels is None:
         label = f"x{DEFAULT_SCALE if options.scale is None else options.scale:g}"
     else:
-        label = f"{estimate.out_width}x{estimate.out_height}"
-    extension = {"jpeg": "jpg", "tiff": "tif"}.get(estimate.format, estimate.format)
+        label = f"{result.out_width}x{result.out_height}"
+    extension = {"jpeg": "jpg", "tiff": "tif"}.get(result.format, result.format)
     return f"{stem}_{label}.{extension}"

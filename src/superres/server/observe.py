@@ -1,7 +1,8 @@
 """The outermost layer: watches every request come and go.
 
 It counts and logs each request once, at its end, and sees to it that a body does not arrive
-for ever. Paths are logged without their query, which may hold a signature.
+for ever. Paths are logged without their query, which may hold a signature; a route whose path
+itself is a secret notes in ``request.state.shown_path`` what may be logged.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class _Request:
         write(
             "request",
             method=self._scope["method"],
-            path=path,
+            path=state.get("shown_path", path),
             status=self._status,
             door=door,
             outcome=outcome,

@@ -133,6 +133,8 @@ async def upscale(
     """
     running = app.executor.submit(work, on_progress=on_progress)
     finished = asyncio.wrap_future(running.future)
+    # An error that nobody is left to hear of is no reason for asyncio to complain.
+    finished.add_done_callback(lambda f: f.cancelled() or f.exception())
     gone = asyncio.ensure_future(_disconnected(request))
     try:
         either: set[asyncio.Future[Any]] = {finished, gone}

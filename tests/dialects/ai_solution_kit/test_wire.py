@@ -746,7 +746,7 @@ def test_large_answers_are_made_piece_by_piece(tmp_path):
         async def finish():
             done.append(True)
 
-        response = answers.PictureAnswer(file, {}, finish)
+        response = answers.picture_answer(file, {}, finish)
         await response({"type": "http", "method": "POST"}, receive, send)
 
     asyncio.run(play())

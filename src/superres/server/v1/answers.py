@@ -10,12 +10,12 @@ from pathlib import Path
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import FileResponse, Response
 
 from superres.executors.base import Done
 from superres.pipeline import FileReport, UpscaleOptions
 from superres.pipeline.options import result_name
+from superres.server.spooled import SpooledAnswer
 from superres.server.v1.names import disposition
 from superres.server.v1.schemas import Result
 from superres.server.work import in_thread
@@ -27,38 +27,20 @@ _ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _INERT = {"Content-Security-Policy": "default-src 'none'; sandbox"}
 
 
-class PictureAnswer(StreamingResponse):
-    """A file of the request's own folder, streamed.
-
-    Args:
-        picture: the file.
-        media_type: of it.
-        name: to save it as.
-        more: headers.
-        done: called once, when all was sent or the client has gone.
-    """
-
-    def __init__(
-        self,
-        picture: Path,
-        media_type: str,
-        name: str,
-        more: dict[str, str],
-        done: Callable[[], Awaitable[object]],
-    ) -> None:
-        headers = {
-            "Content-Length": str(picture.stat().st_size),
-            "Content-Disposition": disposition("attachment", name),
-            "Cache-Control": "no-store",
-        }
-        super().__init__(_pieces(picture), headers={**headers, **more}, media_type=media_type)
-        self._done = done
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            await self._done()
+def picture_answer(
+    picture: Path,
+    media_type: str,
+    name: str,
+    more: dict[str, str],
+    done: Callable[[], Awaitable[object]],
+) -> Response:
+    """A file of the request's own folder, to be saved as ``name``; ``done`` when it was sent."""
+    headers = {
+        "Content-Disposition": disposition("attachment", name),
+        "Cache-Control": "no-store",
+        **more,
+    }
+    return SpooledAnswer(_pieces(picture), picture.stat().st_size, headers, media_type, done)
 
 
 async def _pieces(picture: Path) -> AsyncIterator[bytes]:
@@ -69,7 +51,7 @@ async def _pieces(picture: Path) -> AsyncIterator[bytes]:
 
 def name_of(stem: str, options: UpscaleOptions, report: FileReport) -> str:
     """What the result is called, such as ``photo_x4.png``."""
-    return result_name(stem, options, report)  # type: ignore[arg-type]  # of which it has all
+    return result_name(stem, options, report)
 
 
 def described(kept: Kept, done: Done, public_url: str) -> Result:

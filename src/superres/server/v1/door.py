@@ -22,7 +22,7 @@ from superres.server.errors import ClientGone, answer
 from superres.server.identity import request_id
 from superres.server.v1 import events, schemas
 from superres.server.v1.accept import MEDIA_TYPES, wanted
-from superres.server.v1.answers import PictureAnswer, described, kept_answer, name_of
+from superres.server.v1.answers import described, kept_answer, name_of, picture_answer
 from superres.server.v1.auth import authorise, identify
 from superres.server.v1.errors import render
 from superres.server.v1.events import Channel, Channels
@@ -87,7 +87,7 @@ class Door:
             channel.finish("done", {})
             report = done.report
             # The folder goes when the answer has been sent.
-            return PictureAnswer(
+            return picture_answer(
                 work.target,
                 MEDIA_TYPES[report.format],
                 name_of(taken.stem, options, report),
@@ -138,7 +138,8 @@ class Door:
         return described(await in_thread(keep), done, app.settings.server.public_url)
 
     async def result(self, request: Request) -> Response:
-        """No token is asked for: the id cannot be guessed."""
+        """No token is asked for: the id cannot be guessed, and is not logged."""
+        request.state.shown_path = "/v1/results/****"
         kept = await in_thread(self._app.results.open, request.path_params["result_id"])
         return kept_answer(request, kept)
 

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from fastapi import Request
-from fastapi.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from fastapi.responses import PlainTextResponse, Response
 
 from superres.server.dialects.ai_solution_kit.errors import answer_to, retry_after
 from superres.server.identity import request_id
+from superres.server.spooled import SpooledAnswer
 from superres.server.work import in_thread
 
 _OPEN, _CLOSE = b'{"result": "', b'"}'
@@ -53,34 +53,16 @@ def refusal(request: Request, error: Exception) -> Response:
     return Response(body, answer.status, more, media_type="application/json")
 
 
-class PictureAnswer(StreamingResponse):
-    """``{"result": "<the file in base64>"}``, made while it is sent.
+def picture_answer(
+    picture: Path, more: dict[str, str], done: Callable[[], Awaitable[object]]
+) -> Response:
+    """``{"result": "<the file in base64>"}``, made while it is sent; then ``done`` is called.
 
     However large the file, less than two megabytes of it are in memory.
-
-    Args:
-        picture: the file.
-        more: headers.
-        done: called once, when all was sent or the client has gone.
     """
-
-    def __init__(
-        self, picture: Path, more: dict[str, str], done: Callable[[], Awaitable[object]]
-    ) -> None:
-        encoded = -(-picture.stat().st_size // 3) * 4
-        length = len(_OPEN) + encoded + len(_CLOSE)
-        super().__init__(
-            _pieces(picture),
-            headers={**more, "Content-Length": str(length)},
-            media_type="application/json",
-        )
-        self._done = done
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            await self._done()
+    encoded = -(-picture.stat().st_size // 3) * 4
+    length = len(_OPEN) + encoded + len(_CLOSE)
+    return SpooledAnswer(_pieces(picture), length, more, "application/json", done)
 
 
 async def _pieces(picture: Path) -> AsyncIterator[bytes]:

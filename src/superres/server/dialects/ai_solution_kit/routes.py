@@ -114,7 +114,7 @@ async def _serve(
         await upscale(request, app, work)
         headers = {**answers.headers(request), **times(request)}
         # The folder goes when the answer has been sent.
-        return answers.PictureAnswer(target, headers, stack.pop_all().aclose)
+        return answers.picture_answer(target, headers, stack.pop_all().aclose)
 
 
 async def _save(request: Request, body: Path, settings: Settings) -> str:
