@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
 import sqlalchemy
 
 from superres.access import Access, open_access
@@ -21,6 +17,7 @@ from superres.settings import Settings
 from superres.sources import Sources
 from superres.storage import ObjectStore, open_store
 from superres.storage.results import Results
+from superres.storage.spool import Spool
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class App:
         store: objects in buckets.
         sources: fetches pictures that are named, not sent.
         results: finished pictures with links, for a while.
-        spool: folder for the files of requests in flight; its own, removed by :meth:`close`.
+        spooled: the folder for the files of requests in flight; removed by :meth:`close`.
     """
 
     settings: Settings
@@ -45,13 +42,18 @@ class App:
     store: ObjectStore
     sources: Sources
     results: Results
-    spool: Path
+    spooled: Spool = field(repr=False)
+
+    @property
+    def spool(self) -> Path:
+        """Folder for the files of requests in flight, this process's own."""
+        return self.spooled.folder
 
     def close(self, drain: float = 0.0) -> None:
         """Let works end for ``drain`` seconds, then stop everything. Safe to repeat."""
         self.executor.close(drain)
         self.database.dispose()
-        shutil.rmtree(self.spool, ignore_errors=True)
+        self.spooled.remove()
 
 
 def build(settings: Settings, *, executor: Executor | None = None) -> App:
@@ -68,14 +70,14 @@ def build(settings: Settings, *, executor: Executor | None = None) -> App:
     data_dir = settings.server.data_dir
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        spool = _own_spool(data_dir / "spool")
+        spooled = Spool(data_dir / "spool")
     except OSError as exc:
         raise OutputError(
             f"The folder {data_dir} cannot be written ({exc.strerror}); choose another with "
             "--data-dir or [server] data_dir."
         ) from exc
     with contextlib.ExitStack() as undo:
-        undo.callback(shutil.rmtree, spool, ignore_errors=True)
+        undo.callback(spooled.remove)
         database = open_database(settings)
         undo.callback(database.dispose)
         access = open_access(settings, database)
@@ -92,17 +94,7 @@ def build(settings: Settings, *, executor: Executor | None = None) -> App:
             store=store,
             sources=Sources(settings.sources, store),
             results=results,
-            spool=spool,
+            spooled=spooled,
         )
         undo.pop_all()
     return app
-
-
-def _own_spool(parent: Path) -> Path:
-    """A new folder in ``parent``, named for this process; those of dead processes go."""
-    parent.mkdir(exist_ok=True, mode=0o700)
-    for old in parent.iterdir():
-        pid = old.name.partition("-")[0]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))

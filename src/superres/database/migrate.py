@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, inspect, text
 
+from superres.database.postgres import without_timeouts
 from superres.database.sqlite import WRITING
 from superres.errors import StorageError
 
@@ -78,6 +79,8 @@ def _alone(engine: Engine) -> Iterator[Connection]:
             connection = connection.execution_options(**{WRITING: True})
             with connection.begin():
                 if not sqlite:
+                    # Another process's migration may take longer than a request may wait.
+                    without_timeouts(connection)
                     connection.execute(
                         text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK}
                     )

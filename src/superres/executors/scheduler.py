@@ -327,15 +327,18 @@ class Scheduler:
         )
 
     def _hung(self, ticket: Ticket) -> None:
-        with self._lock:
-            place = self._running_at(ticket)
-            if place is None:
-                return
-            del place.running[ticket.number]
-            place.ready = False
-            place.runner.kill()
         assert ticket.stopping is not None
-        self._end(ticket, ticket.stopping)
+        place = None
+        try:
+            with self._lock:
+                place = self._running_at(ticket)
+                if place is not None:
+                    del place.running[ticket.number]
+                    place.ready = False
+                    place.runner.kill()
+        finally:
+            if place is not None:  # nobody else knows of it any more
+                self._end(ticket, ticket.stopping)
 
     def _end(self, ticket: Ticket, outcome: FileReport | SuperresError) -> None:
         for alarm in ticket.alarms:

@@ -46,6 +46,13 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _DEATHS_AT_START = 3
 """So many in a row, and works are told that there is no worker."""
 
+_STEADY_SECONDS = 10.0
+"""A worker that was ready for so long did not die of its start."""
+
+_DEATHS_AT_WORK, _LONGEST_PAUSE_AT_WORK = 3, 5.0
+"""So many in a row that were ready, not for long, are replaced at once; a picture may be the
+cause, and it gets two of them. Then there are pauses, shorter ones: others wait."""
+
 
 class Supervisor:
     """A :class:`superres.executors.scheduler.Runner` that is a process.
@@ -87,8 +94,9 @@ class Supervisor:
     def kill(self) -> None:
         """See :class:`superres.executors.scheduler.Runner`."""
         self._killed = True
-        if self._process is not None:
-            self._process.kill()
+        process = self._process  # it may be buried at this moment
+        if process is not None:
+            process.kill()
 
     def close(self, grace: float) -> None:
         """End the worker: in peace if it does so within ``grace`` seconds."""
@@ -119,66 +127,20 @@ class Supervisor:
 
     def _run(self) -> None:
         _block_interrupts()
+        pauses = _Pauses()
         pause = 0.0
         while not self._stopping.wait(pause):
+            self._unable: SuperresError | None = None
             try:
-                was_ready = self._live()
-            except OSError:  # no process to be had
+                end = self._live()
+            except (OSError, RuntimeError):  # no process, or no thread, to be had
                 _log.exception("Worker %s cannot be started", self._device)
-                was_ready = False
-            if was_ready:
-                self._early_deaths, pause = 0, 0.0
-            else:
-                self._early_deaths += 1
-                pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (self._early_deaths - 1))
+                end = _End(None, "it cannot be started")
+            pause = pauses.after(end.lived)
+            if pauses.at_start >= _DEATHS_AT_START and not self._stopping.is_set():
+                self._give_up(self._unable or self._dying(end.how))
         gone = EngineUnavailable("The server is stopping.")
         self.questions.fail(gone)
-
-    def _live(self) -> bool:
-        """One worker from its start to its end; returns whether it was ever ready."""
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        outbox: queue.SimpleQueue[object] = queue.SimpleQueue()
-        process = context.Process(
-            target=worker.main,
-            args=(theirs, self._settings),
-            name=f"superres-worker-{self._device}",
-            daemon=True,
-        )
-        with self._changing:
-            if self._stopping.is_set():
-                return True
-            self._killed, self._outbox = False, outbox
-            process.start()
-            self._process = process
-            self._starts += 1
-        theirs.close()
-        _log.info("Worker %s started (pid %s)", self._device, process.pid)
-        alarm = self._clock.after(_START_SECONDS, self.kill)
-        post = threading.Thread(
-            target=_post, args=(outbox, ours), name=f"superres-post-{self._device}", daemon=True
-        )
-        post.start()
-        was_ready = False
-        try:
-            while True:
-                message = ours.recv()
-                if isinstance(message, Ready):
-                    self._clock.cancel(alarm)
-                    was_ready = True
-                self._take(message)
-        except (EOFError, OSError):
-            pass
-        except Exception:  # noqa: BLE001 - a worker's madness stays its own
-            _log.exception("Worker %s said what is not understood", self._device)
-            self.kill()
-        finally:
-            self._clock.cancel(alarm)
-            self._bury(process, was_ready)
-            outbox.put(None)
-            post.join()
-            ours.close()
-        return was_ready
 
     def _take(self, message: object) -> None:
         match message:

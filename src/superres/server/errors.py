@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from superres.errors import Cancelled, SuperresError
+from superres.errors import Cancelled, EngineError, OutputError, StorageError, SuperresError
 from superres.server.identity import request_id
 
 Render = Callable[[Request, Exception], Response]
@@ -41,6 +41,8 @@ def guarded(render: Render, door: str = "") -> type[APIRoute]:
             async def handler(request: Request) -> Response:
                 request.state.door = door
                 try:
+                    if (refused := getattr(request.state, "refused", None)) is not None:
+                        raise refused
                     return await handle(request)
                 except ClientDisconnect:
                     return answer(request, ClientGone("The client closed the connection."), render)
@@ -57,6 +59,12 @@ def answer(request: Request, exc: Exception, render: Render) -> Response:
     response = render(request, exc)
     if isinstance(exc, SuperresError):
         request.state.outcome = exc.code
+        if (
+            isinstance(exc, EngineError | OutputError | StorageError)
+            and response.status_code >= 500
+        ):
+            # What the client is told has no details; whoever keeps the server needs them.
+            log.error(exc.public_message, request_id=request_id(request), exc_info=exc)
     elif response.status_code >= 500:
         request.state.outcome = "unexpected"
         log.error("unexpected error", request_id=request_id(request), exc_info=exc)

@@ -15,10 +15,12 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from superres.errors import Unauthenticated
+from superres.settings import ServerSettings
 
 HEADER = "X-Request-Id"
 _USABLE = re.compile(r"[A-Za-z0-9._-]{8,64}")
-_FORWARDING = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+_FORWARDING = ("forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip")
+_FORWARDING_FAMILIES = ("x-forwarded-", "cf-", "x-original-")
 _KEY = "superres.request_id"
 
 
@@ -47,36 +49,54 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_private(server: ServerSettings) -> bool:
+    """Whether only this machine can reach the server.
+
+    It listens on loopback, and no public address is set.
+    """
+    public = server.public_url
+    return is_loopback(server.host) and (not public or is_loopback(_host_of(public)))
+
+
 def is_local(request: HTTPConnection) -> bool:
     """Whether ``request`` was made on this machine, by somebody sitting at it.
 
     What may be done without a credential hangs on this, so all of it must be true: the server
     listens on loopback only and no public address is set; the client's address is loopback;
-    no proxy passed the request on; the name asked for is a loopback one (else a page of the
-    web could reach here by DNS rebinding); and no page of another site made it.
+    no proxy passed the request on (bare ones give themselves away by HTTP/1.0); the name
+    asked for is a loopback one (else a page of the web could reach here by DNS rebinding);
+    and no page of another site made it.
     """
-    server = request.app.state.app.settings.server
-    if not is_loopback(server.host) or (server.public_url and not _own(server.public_url)):
+    if not is_private(request.app.state.app.settings.server):
         return False
     if request.client is None or not is_loopback(request.client.host):
         return False
+    if request.scope.get("http_version", "1.1") == "1.0":
+        return False
     headers = request.headers
-    if any(name in headers for name in _FORWARDING):
+    if any(name in _FORWARDING or name.startswith(_FORWARDING_FAMILIES) for name in headers):
         return False
-    host = headers.get("host", "")
-    if not _own(f"//{host}"):
-        return False
-    origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != host:
+    if not is_loopback(_host_of("//" + headers.get("host", ""))) or is_foreign(request):
         return False
     return headers.get("sec-fetch-site", "none") in ("none", "same-origin")
 
 
-def _own(url: str) -> bool:
-    try:
-        return is_loopback(urlsplit(url).hostname or "")
-    except ValueError:
+def is_foreign(request: HTTPConnection) -> bool:
+    """Whether a page of another site made ``request``, as far as its browser tells."""
+    origin = request.headers.get("origin")
+    if origin is None:
         return False
+    try:
+        return urlsplit(origin).netloc != request.headers.get("host", "")
+    except ValueError:
+        return True
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def bearer(request: HTTPConnection) -> str:

@@ -15,12 +15,14 @@ import structlog
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from superres.errors import SourceUnreachable
+from superres.errors import Overloaded, SourceUnreachable
 from superres.server.identity import HEADER, request_id_of
 from superres.server.metrics import Metrics
 from superres.settings import ServerSettings
 
 log = structlog.get_logger("superres.server")
+_TOO_MANY = "The server has as many requests as it takes at the same time; try again soon."
+_MOST_SHOWN = 200
 _QUIET = ("/healthz", "/readyz", "/metrics")
 
 
@@ -29,15 +31,21 @@ class Observe:
 
     def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
+        self._active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             watched = _Request(scope, receive, send, self._settings)
+            self._active += 1
+            if self._active > self._settings.max_requests:
+                # Each door says it in its own words.
+                scope["state"]["refused"] = Overloaded(_TOO_MANY)
             try:
                 await self._app(scope, watched.receive, watched.send)
             except Exception as exc:  # noqa: BLE001 -- the client gets an answer all the same
                 await watched.failed(exc)
             finally:
+                self._active -= 1
                 watched.finish(self._metrics)
         else:
             await self._app(scope, receive, send)
@@ -104,7 +112,7 @@ class _Request:
         write(
             "request",
             method=self._scope["method"],
-            path=state.get("shown_path", path),
+            path=state.get("shown_path") or _shown(path),
             status=self._status,
             door=door,
             outcome=outcome,
@@ -114,3 +122,9 @@ class _Request:
             request_id=self._id,
             **known,
         )
+
+
+def _shown(path: str) -> str:
+    """``path`` for the log: nothing that a terminal would obey, and not too much."""
+    safe = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in path[:_MOST_SHOWN])
+    return safe if len(path) <= _MOST_SHOWN else f"{safe}…"

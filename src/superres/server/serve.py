@@ -12,7 +12,7 @@ from superres import __version__, app
 from superres.errors import BadParameter
 from superres.server import logs
 from superres.server.asgi import create_app
-from superres.server.identity import is_loopback
+from superres.server.identity import is_private
 from superres.server.protocol import limited
 from superres.settings import Settings
 
@@ -57,12 +57,14 @@ def check_openness(settings: Settings, *, allow_anonymous: bool) -> None:
     """Refuse to be open to the world unless somebody said so in words.
 
     Raises:
-        BadParameter: the address is not loopback and a stage asks for no credential.
+        BadParameter: the address, or the public one, is not loopback and a stage asks for no
+            credential.
     """
     open_stages = [name for name, kind in settings.ai_solution_kit.stages.items() if kind == "NONE"]
-    if open_stages and not allow_anonymous and not is_loopback(settings.server.host):
+    if open_stages and not allow_anonymous and not is_private(settings.server):
+        where = settings.server.public_url or settings.server.host
         raise BadParameter(
-            f"On {settings.server.host} everybody who can reach this machine could use the "
+            f"At {where} everybody who can reach it could use the "
             f"stage {', '.join(open_stages)} without a credential. Set [ai_solution_kit] stages "
             '= {prod = "API_KEY"} (or AWS_IAM), or say --allow-anonymous if that is meant.'
         )
@@ -73,14 +75,15 @@ def config(asgi: object, settings: Settings) -> uvicorn.Config:
     server = settings.server
     return uvicorn.Config(
         asgi,  # type: ignore[arg-type]
-        http=limited(server.header_timeout),
+        http=limited(server.header_timeout, server.body_timeout),
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=server.max_connections,
+        # Beyond max_requests every door refuses in its own words; this is for what is no request.
+        limit_concurrency=2 * server.max_requests,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=round(server.shutdown_timeout),
     )
@@ -91,7 +94,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self.on_ready()
+        if self.started:
+            self.on_ready()
 
 
 def _ready(url: str, on_ready: Callable[[str], None] | None) -> None:

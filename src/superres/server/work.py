@@ -18,7 +18,7 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from superres.app import App
-from superres.errors import Cancelled, SourceTooLarge
+from superres.errors import Cancelled, Overloaded, SourceTooLarge
 from superres.executors.base import Done, OnProgress, Work
 from superres.server.errors import ClientGone
 
@@ -90,6 +90,8 @@ async def fetch(
     address: str,
     target: Path,
     may_read: Callable[[str, str], None] | None,
+    *,
+    trusted: bool = True,
 ) -> None:
     """Fetch the picture at ``address`` to ``target``; a client that goes away stops it.
 
@@ -99,11 +101,19 @@ async def fetch(
         address: http, https or s3.
         target: written whole or not at all.
         may_read: asked for the bucket and key of s3; None for callers without a credential.
+        trusted: see :meth:`superres.sources.Sources.fetch`.
 
     Raises:
         ClientGone: the client closed the connection.
+        Overloaded: too many wait for slow sites.
         SuperresError: see :class:`superres.sources.Sources`.
     """
+    limiter = request.app.state.fetchers
+    if limiter.statistics().tasks_waiting >= limiter.total_tokens:
+        raise Overloaded(
+            "Too many pictures are being fetched; try again soon, or send the picture itself.",
+            app.settings.sources.timeout,
+        )
     gone = threading.Event()
     watch = asyncio.ensure_future(_disconnected(request))
     watch.add_done_callback(lambda _: gone.set())
@@ -112,7 +122,7 @@ async def fetch(
             partial(
                 app.sources.fetch, address, target, caller_may_read=may_read, cancelled=gone.is_set
             ),
-            limiter=request.app.state.fetchers,
+            limiter=limiter,
         )
     except Cancelled as exc:
         raise ClientGone("The client closed the connection.") from exc

@@ -194,7 +194,8 @@ def _parsed(given: _Given, item: Field[Any]) -> object:
     try:
         value = kind.parse(given.value)
     except (ValueError, OverflowError):
-        got = "" if item.metadata["secret"] else f", not {given.value!r}"
+        private = item.metadata["secret"] or kind.guarded
+        got = "" if private else f", not {given.value!r}"
         message = f"{given.written} ({given.source}) expects {kind.expects}{got}."
         raise BadParameter(message) from None
     return (given.base / value).absolute() if isinstance(value, Path) else value

@@ -23,12 +23,14 @@ class Kind(NamedTuple):
     Attributes:
         expects: the expected form in words, for error messages.
         parse: from text (environment, command line) or a TOML value; ValueError if wrong.
-        show: from a value to text that ``parse`` reads again.
+        show: from a value to text that ``parse`` reads again; passwords are masked.
+        guarded: values may hold a password, so they are not repeated in messages and reprs.
     """
 
     expects: str
     parse: Callable[[Any], Any]
     show: Callable[[Any], str] = str
+    guarded: bool = False
 
 
 def _text(value: object) -> str:
@@ -97,6 +99,7 @@ def optional(kind: Kind) -> Kind:
         f"auto or {kind.expects}",
         lambda v: None if v is None or str(v).strip().lower() == "auto" else kind.parse(v),
         lambda v: "auto" if v is None else kind.show(v),
+        kind.guarded,
     )
 
 
@@ -142,14 +145,30 @@ def _url(value: object) -> str:
     return text
 
 
+# Libraries differ in what they take for a password: it may hold "/", "?" or "@". So all is
+# masked that may be one: up to the last "@", and in a query up to the next "&".
+_PASSWORDS = (
+    re.compile(r"(?s)^[^:]*://[^:]*:(.*)@"),
+    re.compile(r"(?s)^[^:]*:(?!//)(.*)@"),
+    re.compile(r"(?i)[?&;#][^=&;?#]*(?:pass|pwd|secret|token|key|auth|sig|cred)[^=&;?#]*=([^&]*)"),
+)
+
+
 def _show_url(value: str) -> str:
-    return re.sub(r"(//[^/@:]*):[^/@]*@", r"\1:****@", value)
+    """Mask the password of a URL, and what looks like a secret in its query."""
+    spans = sorted(match.span(1) for kind in _PASSWORDS for match in kind.finditer(value))
+    shown, end = "", 0
+    for start, stop in spans:
+        if start > end:
+            shown += value[end:start] + "****"
+        end = max(end, stop)
+    return shown + value[end:]
 
 
 TEXT = Kind("a text that is not empty", _text)
 LIST = Kind("a list of texts", _list, ",".join)
 NETWORKS = Kind('a list of networks like ["10.0.0.0/8"]', _networks, ",".join)
-URL = Kind("a URL, or nothing", _url, _show_url)
+URL = Kind("a URL, or nothing", _url, _show_url, guarded=True)
 FLAG = Kind("true or false", lambda v: _word(v, _WORDS), lambda v: str(v).lower())
 SIZE = Kind("a size like 1.5GiB, 256MB or a number of bytes", _size, _show_size)
 PATH = Kind("a path", _path)
@@ -158,6 +177,7 @@ PATH = Kind("a path", _path)
 def setting(default: object, kind: Kind, doc: str, *, secret: bool = False) -> Any:
     """Declare one setting; ``default`` may be a function, ``doc`` is one sentence."""
     metadata = {"doc": doc, "kind": kind, "secret": secret}
+    shown = not (secret or kind.guarded)
     if callable(default):
-        return field(default_factory=default, metadata=metadata, repr=not secret)
-    return field(default=default, metadata=metadata, repr=not secret)
+        return field(default_factory=default, metadata=metadata, repr=shown)
+    return field(default=default, metadata=metadata, repr=shown)

@@ -82,9 +82,13 @@ class ServerSettings:
         "Folder of the database, the key file and the results.",
     )
     max_body_bytes: int = setting(64 << 20, SIZE, "Largest request body.")
-    max_connections: int = setting(512, integer(1), "Connections at the same time.")
+    max_requests: int = setting(
+        512, integer(1), "Requests at the same time; twice as many connections."
+    )
     header_timeout: float = setting(15.0, number(0.1), "Time for a request's header to arrive.")
-    body_timeout: float = setting(20.0, number(0.1), "Longest pause while a body arrives.")
+    body_timeout: float = setting(
+        20.0, number(0.1), "Longest pause while a body arrives or an answer is taken."
+    )
     deadline: float = setting(600.0, number(0.1), "Time for one request, waiting included.")
     shutdown_timeout: float = setting(60.0, number(0), "Time to finish what runs when stopping.")
     result_lifetime: float = setting(3600.0, number(1), "How long the link to a result works.")

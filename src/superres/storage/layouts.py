@@ -43,7 +43,7 @@ class Folder(Rooted):
 
     def __init__(self, folder: Path) -> None:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Without its automatic clean-up: that removes folders under files being written.
             backend = LocalStore(folder)
         except (OSError, ValueError) as exc:

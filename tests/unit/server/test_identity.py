@@ -63,6 +63,10 @@ def test_local(headers: dict[str, str]) -> None:
         {"x_forwarded_for": "203.0.113.9"},
         {"forwarded": "for=203.0.113.9"},
         {"via": "1.1 proxy"},
+        {"x_forwarded_proto": "https"},
+        {"cf_connecting_ip": "203.0.113.9"},
+        {"true_client_ip": "203.0.113.9"},
+        {"origin": "http://["},
     ],
 )
 def test_not_local(headers: dict[str, str]) -> None:
@@ -78,6 +82,12 @@ def test_a_server_for_others_is_not_local() -> None:
     assert not is_local(connection(server=ServerSettings(host="0.0.0.0")))
     assert not is_local(connection(server=ServerSettings(public_url="https://sr.example")))
     assert is_local(connection(server=ServerSettings(public_url="http://localhost:8000")))
+
+
+def test_a_bare_proxy_gives_itself_away() -> None:
+    request = connection()
+    request.scope["http_version"] = "1.0"
+    assert not is_local(request)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "LOCALHOST"])

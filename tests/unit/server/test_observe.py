@@ -37,13 +37,22 @@ async def echo(request: Request) -> JSONResponse:
     return JSONResponse(len(body))
 
 
+async def full(request: Request) -> JSONResponse:
+    await asyncio.sleep(0.1)
+    return JSONResponse(getattr(getattr(request.state, "refused", None), "code", ""))
+
+
 async def broken(request: Request) -> PlainTextResponse:
     raise ZeroDivisionError("secret thing")
 
 
 def observed(metrics: Metrics, **settings: Any) -> Starlette:
     outermost = Middleware(Observe, settings=ServerSettings(**settings), metrics=metrics)
-    routes = [Route("/echo", echo, methods=["POST"]), Route("/broken", broken)]
+    routes = [
+        Route("/echo", echo, methods=["POST"]),
+        Route("/broken", broken),
+        Route("/full", full),
+    ]
     return Starlette(routes=routes, middleware=[outermost])
 
 
@@ -88,6 +97,27 @@ def test_an_unexpected_error_is_an_answer_without_its_words(metrics: Metrics) ->
     assert "secret" not in answer.text
     assert isinstance(logs[0]["exc_info"], ZeroDivisionError)
     assert 'outcome="unexpected"' in bytes(metrics.response().body).decode()
+
+
+def test_nothing_in_the_log_commands_a_terminal(metrics: Metrics) -> None:
+    with structlog.testing.capture_logs() as logs:
+        call(observed(metrics), "GET", "/%1b]0;title%07%1b[2J" + "y" * 500)
+    assert "\x1b" not in logs[0]["path"]
+    assert logs[0]["path"].startswith(r"/\x1b]0;title\x07\x1b[2J")
+    assert len(logs[0]["path"]) < 300
+
+
+def test_more_requests_than_allowed_are_left_to_the_doors_words(metrics: Metrics) -> None:
+    app = observed(metrics, max_requests=1)
+
+    async def three() -> list[Any]:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://a"
+        ) as client:
+            return await asyncio.gather(*(client.get("/full") for _ in range(3)))
+
+    told = sorted(answer.json() for answer in asyncio.run(three()))
+    assert told == ["", "overloaded", "overloaded"]
 
 
 @pytest.mark.parametrize("limit", ["body_timeout", "deadline"])

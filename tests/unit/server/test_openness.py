@@ -26,3 +26,9 @@ def test_an_open_stage_on_a_public_address_is_refused(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 def test_on_this_machine_alone_it_is_fine(host: str) -> None:
     check_openness(settings(host, "prod=NONE"), allow_anonymous=False)
+
+
+def test_a_public_address_counts_as_public() -> None:
+    given = {"server.public_url": "https://sr.example", "ai_solution_kit.stages": "prod=NONE"}
+    with pytest.raises(BadParameter, match=r"sr\.example.*--allow-anonymous"):
+        check_openness(load(None, given, {}), allow_anonymous=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -16,7 +17,25 @@ from superres.server.protocol import MAX_HEADER_BYTES, limited
 TIMEOUT = 0.6
 
 
+disconnected = threading.Event()
+LARGE = b"x" * (32 << 20)
+
+
 async def answer(scope, receive, send):
+    if scope["path"] == "/wait":
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        disconnected.set()
+        return
+    if scope["path"] == "/slow":
+        await asyncio.sleep(TIMEOUT * 2)
+    if scope["path"] == "/large":
+        length = str(len(LARGE)).encode()
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]}
+        )
+        await send({"type": "http.response.body", "body": LARGE})
+        return
     await send(
         {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
     )
@@ -27,7 +46,9 @@ async def answer(scope, receive, send):
 def port() -> Iterator[int]:
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
-        uvicorn.Config(answer, http=limited(TIMEOUT), ws="none", lifespan="off", log_config=None)
+        uvicorn.Config(
+            answer, http=limited(TIMEOUT, TIMEOUT), ws="none", lifespan="off", log_config=None
+        )
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
@@ -100,3 +121,87 @@ def test_a_header_without_end_is_refused(port: int, line: bytes) -> None:
                 connection.sendall(line)
                 sent += len(line)
         assert sent < MAX_HEADER_BYTES * 40
+
+
+REFUSED_EARLY = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\nx"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def ends(connection: socket.socket, within: float = TIMEOUT * 5) -> bool:
+    connection.settimeout(within)
+    try:
+        everything(connection)
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\r\n"),
+        (REFUSED_EARLY, b"y"),
+        (CHUNKED + b"0\r\n", b"a: b\r\n"),
+    ],
+    ids=["an empty line after an answer", "a body whose request is answered", "a trailer"],
+)
+def test_what_lingers_after_an_answer_is_ended(port: int, first: bytes, then: bytes) -> None:
+    with client(port) as connection:
+        connection.sendall(first)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        connection.sendall(then)
+        assert ends(connection)
+
+
+@pytest.mark.parametrize("endless", [b"a: b\r\n", b"c" * 100])
+@pytest.mark.parametrize("before", [b"0\r\n", b"5;"], ids=["trailer", "chunk extension"])
+def test_trailers_and_extensions_have_a_limit(port: int, before: bytes, endless: bytes) -> None:
+    with client(port) as connection:
+        connection.sendall(CHUNKED + before)
+        most = 100 * MAX_HEADER_BYTES
+        sent = 0
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while sent < most:
+                connection.sendall(endless * 100)
+                sent += 100 * len(endless)
+        assert sent < most
+
+
+def test_an_answer_that_is_not_taken_is_given_up(port: int) -> None:
+    with client(port) as connection:
+        connection.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+        time.sleep(TIMEOUT * 4)
+        assert len(everything(connection)) < len(LARGE)
+
+
+def test_an_answer_that_is_taken_slowly_arrives(port: int) -> None:
+    received = 0
+    with client(port) as connection:
+        connection.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+        while received < len(LARGE):
+            piece = connection.recv(1 << 21)
+            assert piece, f"cut after {received}"
+            received += len(piece)
+            time.sleep(TIMEOUT / 20)
+
+
+def test_no_time_out_is_written_before_an_answer_that_is_due(port: int) -> None:
+    with client(port) as connection:
+        connection.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\nGET / HT")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_a_client_that_asked_ahead_is_missed(port: int) -> None:
+    disconnected.clear()
+    with client(port) as connection:
+        connection.sendall(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
+        time.sleep(0.2)
+        assert not disconnected.is_set()
+    assert disconnected.wait(5)
+
+
+def test_requests_far_ahead_are_refused(port: int) -> None:
+    with client(port) as connection:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n" * 1000)
+        assert everything(connection).count(b"HTTP/1.1 200") <= 1

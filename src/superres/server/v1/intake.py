@@ -12,15 +12,12 @@ from superres.access import Caller
 from superres.app import App
 from superres.errors import BadParameter
 from superres.server.v1.fields import UpscaleFields, once, together
-from superres.server.v1.flatjson import Scalar, read_object
+from superres.server.v1.jsonbody import read_json
 from superres.server.v1.multipart import read_form
 from superres.server.v1.names import DEFAULT_STEM, stem_of, stem_of_address
 from superres.server.work import fetch, in_thread, save_body
-from superres.sources.inline import save_base64
 
-_URL, _IMG = "url", "img"
-_MAX_URL = 8192
-# JSON bodies being parsed at the same time: each takes several times its size in memory.
+# JSON bodies being parsed at the same time: each takes up to three times its size in memory.
 _PARSERS = 2
 
 
@@ -86,11 +83,10 @@ class Intake:
         body = folder / "body"
         await save_body(request, body, self._max_bytes)
         async with self._parsers:
-            values = await in_thread(_read, body, source, self._max_bytes)
-        url = values.pop(_URL, None)
+            url, values = await in_thread(read_json, body, source, self._max_bytes)
         fields = together(query, values, UpscaleFields.of_json(values))
         fields.options(self._app.settings)
-        if not isinstance(url, str):
+        if url is None:
             return Taken(source, DEFAULT_STEM, fields)
         await self._fetch(request, url, source, caller)
         return Taken(source, stem_of_address(url), fields)
@@ -102,23 +98,3 @@ class Intake:
             app.access.authorise(caller, "s3:GetObject", f"{bucket}/{key}")
 
         await fetch(request, app, url, source, None if caller.id is None else may_read)
-
-
-def _read(body: Path, source: Path, max_bytes: int) -> dict[str, Scalar]:
-    """The fields of the JSON in ``body`` but ``img``, which is decoded to ``source``."""
-    values = read_object(body, [_URL, _IMG, *UpscaleFields.model_fields])
-    body.unlink()
-    for name in (_URL, _IMG):
-        value = values.get(name)
-        if value is not None and not isinstance(value, str):
-            raise BadParameter(f"{name} must be a text.")
-    url, image = values.get(_URL), values.pop(_IMG, None)
-    if (url is None) == (image is None):
-        raise BadParameter(
-            "Give the picture either as url (an address) or as img (the file in base64)."
-        )
-    if isinstance(url, str) and len(url) > _MAX_URL:
-        raise BadParameter(f"url is longer than {_MAX_URL:,} characters.")
-    if isinstance(image, str):
-        save_base64(image, source, max_bytes, setting="[server] max_body_bytes")
-    return values
