@@ -37,6 +37,8 @@ class Service:
         settings: by their names, such as ``workers.queue``.
         flags: more words for ``superres serve``.
         device: of the engine; only the fake one can be held.
+        url: once it is started.
+        http: a client of it; threads may share it.
     """
 
     folder: Path
@@ -49,6 +51,7 @@ class Service:
         (self.folder / "scratch").mkdir(parents=True, exist_ok=True)
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
+        self.http = httpx.Client(timeout=PATIENCE, verify=False)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -58,7 +61,9 @@ class Service:
             **self.settings,
         }
         written = {
-            f"SUPERRES_{name.upper().replace('.', '__')}": ",".join(f"{k}={v}" for k, v in value.items())
+            f"SUPERRES_{name.upper().replace('.', '__')}": ",".join(
+                f"{k}={v}" for k, v in value.items()
+            )
             if isinstance(value, Mapping)
             else str(value)
             for name, value in given.items()
@@ -91,8 +96,9 @@ class Service:
             self.process = self.spawn("serve", "--port", "0", *self.flags, stderr=log)
         until(self._listens, self.said)
         self.url = re.search(r"is at (http://\S+)", self.said())[1].replace("0.0.0.0", "127.0.0.1")
+        self.http.base_url = self.url
         if ready:
-            until(lambda: httpx.get(self.url + "/readyz").status_code == 200, self.said)
+            until(lambda: self.http.get("/readyz").status_code == 200, self.said)
 
     def _listens(self) -> bool:
         assert self.process is not None
@@ -110,6 +116,7 @@ class Service:
 
     def stop(self) -> None:
         self.release()
+        self.http.close()
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -131,9 +138,6 @@ class Service:
         self._hold.unlink(missing_ok=True)
 
     # --- what there is to see from outside ----------------------------------------------
-
-    def client(self, **how: object) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=PATIENCE, **how)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -157,7 +161,7 @@ class Service:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric over all labels that are not given."""
-        text = httpx.get(self.url + "/metrics", timeout=PATIENCE).text
+        text = self.http.get("/metrics").text
         return sum(
             sample.value
             for family in text_string_to_metric_families(text)

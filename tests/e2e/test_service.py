@@ -74,8 +74,7 @@ def service(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Service]
 
 def upscale(service: Service, side: int = 32, **how: object) -> httpx.Response:
     """Ask at our own door."""
-    url = f"{service.url}/v1/upscale?scale=4"
-    return httpx.post(url, content=picture(side), timeout=PATIENCE, **how)
+    return service.http.post("/v1/upscale?scale=4", content=picture(side), **how)
 
 
 def upscale_at_aws(
@@ -83,8 +82,7 @@ def upscale_at_aws(
 ) -> httpx.Response:
     """Ask at AWS's door."""
     body = {"img": base64.b64encode(picture(side)).decode(), "scale": 4}
-    url = f"{service.url}/{stage}/image_super_resolution"
-    return httpx.post(url, json=body, timeout=PATIENCE, **how)
+    return service.http.post(f"/{stage}/image_super_resolution", json=body, **how)
 
 
 def succeeded(answer: httpx.Response, side: int = 32) -> bool:
@@ -117,7 +115,7 @@ def test_it_says_where_it_is(running: Service) -> None:
         (line,) = (line for line in banner if line.startswith(words))
         address = line.removeprefix(words).strip()
         assert address == running.url + path
-        answer = httpx.get(address)
+        answer = running.http.get(address)
         assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (
             200,
             "text/html",
@@ -148,7 +146,7 @@ def test_a_second_server_on_the_same_data_open_to_the_network(running: Service) 
         assert succeeded(upscale_at_aws(second))
         # On an address that others can reach, our own API wants a credential.
         assert upscale(second).status_code == 401
-        assert httpx.get(second.url + "/metrics").status_code == 401
+        assert second.http.get("/metrics").status_code == 401
         assert succeeded(upscale(second, headers={"Authorization": f"Bearer {token}"}))
         assert succeeded(upscale(running))
         lines = [line for line in second.said().splitlines() if "path=" in line]
@@ -158,7 +156,7 @@ def test_a_second_server_on_the_same_data_open_to_the_network(running: Service) 
     finally:
         second.stop()
     assert succeeded(upscale(running))
-    assert size_of(httpx.get(running.url + link).content) == (128, 128)
+    assert size_of(running.http.get(link).content) == (128, 128)
 
 
 @pytest.fixture
@@ -235,15 +233,14 @@ def test_it_is_ready_when_a_worker_is(tmp_path: Path, pool: ThreadPoolExecutor) 
     service.hold()  # the worker enlarges a small picture before it says that it is ready
     try:
         service.start(ready=False)
-        with service.client() as client:
-            assert client.get("/healthz").status_code == 200
-            assert client.get("/readyz").status_code == 503
-            early = pool.submit(upscale, service)
-            until(lambda: service.metric("superres_queue_depth") == 1)
-            assert service.metric("superres_worker_ready") == 0
-            service.release()
-            until(lambda: client.get("/readyz").status_code == 200)
-            assert service.metric("superres_worker_ready") == 1
+        assert service.http.get("/healthz").status_code == 200
+        assert service.http.get("/readyz").status_code == 503
+        early = pool.submit(upscale, service)
+        until(lambda: service.metric("superres_queue_depth") == 1)
+        assert service.metric("superres_worker_ready") == 0
+        service.release()
+        until(lambda: service.http.get("/readyz").status_code == 200)
+        assert service.metric("superres_worker_ready") == 1
         # Who came too early has waited, and is served.
         assert succeeded(early.result())
     finally:
@@ -320,9 +317,9 @@ def test_the_metrics_count(running: Service) -> None:
     answer = upscale(running, 100)
     assert succeeded(answer, 100)
     assert succeeded(upscale_at_aws(running))
-    text = httpx.post(running.url + "/v1/upscale", content=b"no picture")
+    text = running.http.post("/v1/upscale", content=b"no picture")
     assert text.status_code == 415
-    empty = httpx.post(running.url + "/prod/image_super_resolution", json={})
+    empty = running.http.post("/prod/image_super_resolution", json={})
     assert empty.status_code == 400
     in_all = 100 * 100 + 32 * 32
     changes = [round(now - then, 9) for now, then in zip(counted(), before, strict=True)]
@@ -427,9 +424,7 @@ def test_a_request_that_takes_too_long(tmp_path: Path, pool: ThreadPoolExecutor)
         assert service.metric("superres_worker_restarts_total") == 0
 
 
-def test_a_worker_killed_costs_nobody_an_answer(
-    running: Service, pool: ThreadPoolExecutor
-) -> None:
+def test_a_worker_killed_costs_nobody_an_answer(running: Service, pool: ThreadPoolExecutor) -> None:
     restarts = running.metric("superres_worker_restarts_total")
     running.hold()
     answers = [pool.submit(ask, running) for ask in (upscale, upscale_at_aws)]
@@ -440,7 +435,7 @@ def test_a_worker_killed_costs_nobody_an_answer(
     running.release()
     assert all(succeeded(answer.result()) for answer in answers)
     assert running.metric("superres_worker_restarts_total", device="fake") == restarts + 1
-    assert httpx.get(running.url + "/readyz").status_code == 200
+    assert running.http.get("/readyz").status_code == 200
     (other,) = running.workers()
     assert other != worker
 
@@ -510,7 +505,7 @@ def test_killed_and_started_again(service: Service, pool: ThreadPoolExecutor) ->
     (own,) = (path for path in (service.data / "spool").iterdir() if path.is_dir())
     assert own.name.startswith(f"{service.process.pid}-")
     assert service.in_flight() == []
-    assert size_of(httpx.get(service.url + link).content) == (128, 128)
+    assert size_of(service.http.get(link).content) == (128, 128)
     headers = {"Authorization": f"Bearer {token}", "Host": "pictures.example.com"}
     assert succeeded(upscale(service, headers=headers))
 
@@ -521,28 +516,28 @@ def test_killed_and_started_again(service: Service, pool: ThreadPoolExecutor) ->
 def test_a_thumbnail_is_not_stuck_behind_large_pictures(
     tmp_path: Path, pool: ThreadPoolExecutor
 ) -> None:
-    with serving(tmp_path, device="auto") as service, service.client() as client:
+    with serving(tmp_path, device="auto") as service:
         names = [f"large-picture-{number}" for number in range(3)]
 
         def ask_for_large(name: str) -> None:
-            url = f"{service.url}/v1/upscale?scale=4"
-            httpx.post(url, content=picture(1024), headers={"X-Request-Id": name}, timeout=600)
+            url, headers = "/v1/upscale?scale=4", {"X-Request-Id": name}
+            service.http.post(url, content=picture(1024), headers=headers, timeout=600)
 
         large = [pool.submit(ask_for_large, name) for name in names]
         for name in names:
-            fraction(client, name, at_least=0.005)  # it is decoded, the network's turn has come
+            fraction(service, name, at_least=0.005)  # it is decoded, the network's turn has come
         for _ in range(3):
             assert succeeded(upscale(service, 64), 64)
-        reached = [fraction(client, name) for name in names]
+        reached = [fraction(service, name) for name in names]
         assert running_count(service) == 3
         assert max(reached) < 0.6
         service.process.kill()  # nobody waits for the large ones
         assert all(each.exception() for each in large)
 
 
-def fraction(client: httpx.Client, request_id: str, at_least: float = 0.0) -> float:
+def fraction(service: Service, request_id: str, at_least: float = 0.0) -> float:
     """How far a request is."""
-    with client.stream("GET", f"/v1/requests/{request_id}/events") as events:
+    with service.http.stream("GET", f"/v1/requests/{request_id}/events") as events:
         for line in events.iter_lines():
             if line.startswith("data: "):
                 reached = json.loads(line.removeprefix("data: "))

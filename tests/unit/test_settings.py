@@ -312,6 +312,60 @@ def test_secrets_stay_hidden() -> None:
     assert "12345" not in caught.value.public_message
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:hunter2@h:5432/db", "postgresql://u:****@h:5432/db"),
+        ("postgresql://u:pa/hunter2@h/db", "postgresql://u:****@h/db"),
+        ("postgresql://u:p@hunter2@h/db", "postgresql://u:****@h/db"),
+        ("postgresql://u:p?token=hunter2@h/db", "postgresql://u:****"),
+        ("postgresql://u:p?token=x@hunter2@h/db", "postgresql://u:****"),
+        ("postgresql://u/v:hunter2@h/db", "postgresql://u/v:****@h/db"),
+        ("postgresql://u@company:hunter2@h/db", "postgresql://u@company:****@h/db"),
+        ("postgresql://u:hunter\n2@h/db", "postgresql://u:****@h/db"),
+        ("postgresql://u:@h/db", "postgresql://u:****@h/db"),
+        ("redis://:hunter2@h:6379/0", "redis://:****@h:6379/0"),
+        ("postgresql:u:hunter2@h/db", "postgresql:****@h/db"),
+        ("u:hunter2@h", "u:****@h"),
+        ("postgresql:/u:hunter2@h/db", "postgresql:****@h/db"),
+        ("postgresql://h/db?user=u&password=hunter2", "postgresql://h/db?user=u&password=****"),
+        ("redis://h/0?PASS=hunter2&db=1", "redis://h/0?PASS=****&db=1"),
+        ("x://h/?sslpassword=a;hunter2#hunter2", "x://h/?sslpassword=****"),
+        ("x://h/?client_secret=hunter2&token=hunter2", "x://h/?client_secret=****&token=****"),
+        ("postgresql://h:5432/db?password=a@hunter2", "postgresql://h:****"),
+        ("postgresql://h/db?sslmode=require", "postgresql://h/db?sslmode=require"),
+        ("postgresql://u@h/db", "postgresql://u@h/db"),
+        ("http://localhost:8000/", "http://localhost:8000/"),
+        ("file:///srv/a:b", "file:///srv/a:b"),
+        ("memory://", "memory://"),
+        ("", ""),
+    ],
+)
+def test_urls_are_shown_without_passwords(url: str, shown: str) -> None:
+    names = ("database.url", "storage.url", "access.rate_limit_url", "server.public_url")
+    result = load(None, dict.fromkeys(names, url), {})
+    assert [values(result)[name] for name in names] == [shown] * 4
+    assert result.database.url == url
+    assert "hunter" not in repr(result) + repr(result.database) + repr(result.access)
+
+
+@pytest.mark.parametrize(
+    "url", ["Postgresql://u:hunter2@h/db", "//u:hunter2@h/db", ["hunter2"], " "]
+)
+def test_a_wrong_url_is_not_repeated(url: object) -> None:
+    with pytest.raises(BadParameter) as caught:
+        load(None, {"database.url": url}, {})
+    message = caught.value.public_message
+    assert message == "database.url (command line) expects a URL, or nothing."
+
+
+def test_what_is_guarded_stays_so_when_it_is_optional() -> None:
+    kind = kinds.optional(kinds.URL)
+    assert kind.guarded
+    assert kind.show("x://u:hunter2@h") == "x://u:****@h"
+    assert kind.show(None) == "auto"
+
+
 def test_settings_are_frozen_and_travel_between_processes() -> None:
     result = load(None, {"engine.streams": 2}, {})
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -23,8 +23,9 @@ class Access:
     """Credentials, policies and plans. Thread-safe, synchronous.
 
     A door first learns who is asking (:meth:`by_token`, or :meth:`secret_of` and the check of
-    a signature), then asks :meth:`authorise`, then :meth:`admit`. A :class:`Caller` is good for
-    one request: ask again for the next, so that changes and revocations hold at once.
+    a signature), then asks :meth:`authorise`, then :meth:`admit` (or :meth:`pace`). A
+    :class:`Caller` is good for one request: ask again for the next, so that changes and
+    revocations hold at once.
 
     Args:
         database: from :func:`superres.database.open_database`.
@@ -113,6 +114,17 @@ class Access:
             f"The credential {caller.id} ({caller.name}) may not do {action} on {resource}: {why}."
         )
 
+    def pace(self, caller: Caller) -> None:
+        """Count one request against the rate of the caller's plan alone.
+
+        For what costs next to nothing, such as an estimate. Anonymous callers have no plan.
+
+        Raises:
+            RateLimited: too many of late; ``retry_after`` in seconds.
+        """
+        if caller.id is not None and caller.plan is not None:
+            self._rates.admit(caller.id, caller.plan)
+
     def admit(self, caller: Caller) -> None:
         """Count one request against the caller's plan: the rate first, then the quota.
 
@@ -124,8 +136,8 @@ class Access:
         """
         if caller.id is None:
             return
+        self.pace(caller)
         if caller.plan is not None:
-            self._rates.admit(caller.id, caller.plan)
             self._quotas.count(caller.id, caller.plan.quota)
         try:
             self._credentials.note_use(caller)

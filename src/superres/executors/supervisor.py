@@ -7,16 +7,18 @@ import multiprocessing
 import queue
 import signal
 import threading
+import time
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
 import psutil
 
-from superres.errors import EngineUnavailable
+from superres.errors import EngineUnavailable, SuperresError
 from superres.executors import worker
 from superres.executors.base import Work, WorkerState
 from superres.executors.clock import Clock
 from superres.executors.questions import Questions
+from superres.executors.restarts import Restarts
 from superres.executors.scheduler import Scheduler
 from superres.executors.wire import (
     Advanced,
@@ -40,18 +42,8 @@ _START_SECONDS = 300.0
 _EXIT_SECONDS = 1.0
 """From the end of the pipe to the end of the process."""
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
-"""Before a worker that died at its start is started again; doubled each time."""
-
 _DEATHS_AT_START = 3
 """So many in a row, and works are told that there is no worker."""
-
-_STEADY_SECONDS = 10.0
-"""A worker that was ready for so long did not die of its start."""
-
-_DEATHS_AT_WORK, _LONGEST_PAUSE_AT_WORK = 3, 5.0
-"""So many in a row that were ready, not for long, are replaced at once; a picture may be the
-cause, and it gets two of them. Then there are pauses, shorter ones: others wait."""
 
 
 class Supervisor:
@@ -73,7 +65,9 @@ class Supervisor:
         self._changing = threading.Lock()
         self._stopping = threading.Event()
         self._ready = self._killed = False
-        self._starts = self._early_deaths = 0
+        self._starts = 0
+        self._unable: SuperresError | None = None
+        self._how = ""
         # The thread that starts a worker must live as long as it (see worker._protect).
         self._thread = threading.Thread(
             target=self._run, name=f"superres-worker-{self._device}", daemon=True
@@ -127,20 +121,79 @@ class Supervisor:
 
     def _run(self) -> None:
         _block_interrupts()
-        pauses = _Pauses()
+        restarts = Restarts()
         pause = 0.0
         while not self._stopping.wait(pause):
-            self._unable: SuperresError | None = None
+            self._unable = lived = None
             try:
-                end = self._live()
-            except (OSError, RuntimeError):  # no process, or no thread, to be had
+                lived = self._live()
+            except (OSError, RuntimeError) as exc:  # no process, or no thread, to be had
                 _log.exception("Worker %s cannot be started", self._device)
-                end = _End(None, "it cannot be started")
-            pause = pauses.after(end.lived)
-            if pauses.at_start >= _DEATHS_AT_START and not self._stopping.is_set():
-                self._give_up(self._unable or self._dying(end.how))
+                self._how = type(exc).__name__
+            pause = restarts.pause(lived)
+            if restarts.at_start >= _DEATHS_AT_START and not self._stopping.is_set():
+                self._give_up()
         gone = EngineUnavailable("The server is stopping.")
         self.questions.fail(gone)
+
+    def _give_up(self) -> None:
+        """Tell who waits that there is no worker. It is tried again all the same."""
+        error = self._unable or EngineUnavailable(
+            f"The worker on {self._device} dies when it starts ({self._how}); "
+            "the server's log says more."
+        )
+        self._scheduler.broken(self, error)
+        self.questions.fail(error)
+
+    def _live(self) -> float | None:
+        """One worker from its start to its end; returns for how long it was ready, if ever."""
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        outbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+        process = context.Process(
+            target=worker.main,
+            args=(theirs, self._settings),
+            name=f"superres-worker-{self._device}",
+            daemon=True,
+        )
+        post = threading.Thread(
+            target=_post, args=(outbox, ours), name=f"superres-post-{self._device}", daemon=True
+        )
+        with self._changing:
+            if self._stopping.is_set():
+                return None
+            self._killed, self._outbox = False, outbox
+            post.start()
+            try:
+                process.start()
+            except BaseException:
+                outbox.put(None)
+                raise
+            self._process = process
+            self._starts += 1
+        theirs.close()
+        _log.info("Worker %s started (pid %s)", self._device, process.pid)
+        alarm = self._clock.after(_START_SECONDS, self.kill)
+        ready = None
+        try:
+            while True:
+                message = ours.recv()
+                if isinstance(message, Ready):
+                    self._clock.cancel(alarm)
+                    ready = time.monotonic()
+                self._take(message)
+        except (EOFError, OSError):
+            pass
+        except Exception:  # noqa: BLE001 - a worker's madness stays its own
+            _log.exception("Worker %s said what is not understood", self._device)
+            self.kill()
+        finally:
+            self._clock.cancel(alarm)
+            self._bury(process)
+            outbox.put(None)
+            post.join()
+            ours.close()
+        return None if ready is None else time.monotonic() - ready
 
     def _take(self, message: object) -> None:
         match message:
@@ -165,10 +218,11 @@ class Supervisor:
                 self._outbox.put(Leave())
             case Unable(error, details):
                 _log.error("Worker %s cannot start: %s %s", self._device, error, details)
+                self._unable = error
                 self._scheduler.broken(self, error)
                 self.questions.fail(error)
 
-    def _bury(self, process: multiprocessing.process.BaseProcess, was_ready: bool) -> None:
+    def _bury(self, process: multiprocessing.process.BaseProcess) -> None:
         """Take note of a worker's end."""
         with self._changing:
             self._ready = False
@@ -179,18 +233,10 @@ class Supervisor:
             process.join()
         self._process = None
         code = process.exitcode or 0
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        self._how = how = f"signal {_signal(-code)}" if code < 0 else f"exit code {code}"
         level = logging.INFO if self._stopping.is_set() or code == 0 else logging.WARNING
         running = self._scheduler.counts(self)
         _log.log(level, "Worker %s ended (%s) with %d in hand", self._device, how, running)
-        if not was_ready and code < 0 and self._early_deaths + 1 >= _DEATHS_AT_START:
-            self._scheduler.broken(
-                self,
-                EngineUnavailable(
-                    f"The worker on {self._device} dies when it starts ({how}); "
-                    "the server's log says more."
-                ),
-            )
         self._scheduler.lost(self, blame=not self._killed and code != 0)
 
 
@@ -201,6 +247,13 @@ def _post(outbox: queue.SimpleQueue[object], connection: Connection) -> None:
             connection.send(message)
         except OSError:
             return
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal has none
+        return str(number)
 
 
 def _block_interrupts() -> None:

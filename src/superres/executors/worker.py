@@ -38,6 +38,7 @@ from superres.executors.wire import (
 from superres.imageio import set_threads
 from superres.pipeline import Estimate, FileReport, UpscaleOptions, Upscaler
 from superres.settings import Settings
+from superres.settings.environment import forget_secrets
 
 _IDLE_SECONDS, _BUSY_SECONDS = 1.0, 10.0
 """Memory is given back after so long without work, and so often under constant work.
@@ -188,6 +189,7 @@ class Worker:
 def _protect() -> None:
     """Set up the process itself."""
     faulthandler.enable()
+    forget_secrets()
     memory.limit_arenas()
     # Ctrl-C in a terminal reaches every process of the group; what becomes of the works
     # then is for the server to say. It is blocked from before this process's first moment.

@@ -33,6 +33,10 @@ class Malformed(ValueError):
     """It is not such an object; the message says why, in words that quote nothing of it."""
 
 
+class NotAnObject(Malformed):
+    """It does not even begin as one."""
+
+
 @dataclass(frozen=True)
 class Nested:
     """A list or an object as a value, which nobody has looked into.
@@ -100,7 +104,8 @@ def members(body: bytes) -> Iterator[tuple[str, Value]]:
         Name and value.
 
     Raises:
-        Malformed: it is not an object, not JSON, or has more than 256 members.
+        NotAnObject: it does not begin as one.
+        Malformed: it is not JSON, or has more than 256 members.
     """
     return _Reader(body).members()
 
@@ -131,7 +136,7 @@ class _Reader:
 
     def members(self) -> Iterator[tuple[str, Value]]:
         if not self._next(b"{"):
-            _malformed("it must be an object")
+            raise NotAnObject("it must be an object")
         ended, count = self._next(b"}"), 0
         while not ended:
             count += 1

@@ -120,7 +120,12 @@ async def fetch(
     try:
         await run_sync(
             partial(
-                app.sources.fetch, address, target, caller_may_read=may_read, cancelled=gone.is_set
+                app.sources.fetch,
+                address,
+                target,
+                caller_may_read=may_read,
+                cancelled=gone.is_set,
+                trusted=trusted,
             ),
             limiter=limiter,
         )

@@ -6,11 +6,12 @@ What is promised, and why it is done on plain sockets: docs/decisions/0008-fetch
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 from superres.errors import SourceUnreachable
 from superres.settings import SourcesSettings
-from superres.sources.addresses import networks
+from superres.sources.addresses import Network, networks
 from superres.sources.connect import connect
 from superres.sources.exchange import Exchange
 from superres.sources.limit import Limit
@@ -37,10 +38,15 @@ class HttpSource:
         self._resolver = resolver
         self._tls = tls or ssl.create_default_context()
 
-    def fetch(self, address: str, target: Path, limit: Limit, watch: Watch) -> int:
+    def fetch(
+        self, address: str, target: Path, limit: Limit, watch: Watch, *, trusted: bool = True
+    ) -> int:
         """Write what is at the address to ``target``; return how many bytes that is.
 
         Nothing is left at ``target`` when it fails.
+
+        Args:
+            trusted: False: public addresses only, whatever the settings allow.
 
         Raises:
             SourceRefused: the address, or one that it redirects to, is not understood, or
@@ -48,9 +54,9 @@ class HttpSource:
             SourceUnreachable: nothing usable came, or not in time.
             SourceTooLarge: more was announced, or came, than ``limit`` allows.
         """
-        url = parse(address)
+        url, allowed = parse(address), self._allowed if trusted else ()
         for _ in range(self._max_redirects + 1):
-            found = self._follow(url, target, limit, watch)
+            found = self._follow(url, target, limit, watch, allowed)
             if isinstance(found, int):
                 return found
             url = found
@@ -59,9 +65,11 @@ class HttpSource:
             f"{self._max_redirects}."
         )
 
-    def _follow(self, url: Url, target: Path, limit: Limit, watch: Watch) -> int | Url:
+    def _follow(
+        self, url: Url, target: Path, limit: Limit, watch: Watch, allowed: Sequence[Network]
+    ) -> int | Url:
         """Return the size of what was written to ``target``, or where else it is."""
-        addresses = addresses_of(url, self._resolver, self._allowed, watch)
+        addresses = addresses_of(url, self._resolver, allowed, watch)
         with connect(url, addresses, self._tls, watch) as connection:
             exchange = Exchange(connection, url)
             response = exchange.ask()

@@ -48,6 +48,7 @@ class Sources:
         caller_may_read: Callable[[str, str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
         max_bytes: int | None = None,
+        trusted: bool = True,
     ) -> int:
         """Write what is at ``address`` to ``target``; return how many bytes that is.
 
@@ -61,6 +62,9 @@ class Sources:
                 may read the buckets of ``[sources] anonymous_buckets``.
             cancelled: asked again and again; True stops the fetch.
             max_bytes: a limit below ``[sources] max_bytes``.
+            trusted: False: nobody knows who makes the request, such as a page of another site
+                in the browser of somebody near. Then ``[sources] allow_networks`` and
+                ``anonymous_buckets`` do not count.
 
         Raises:
             SourceRefused: another kind of address, a malformed one, or one that leads where
@@ -77,9 +81,9 @@ class Sources:
         watch = Watch(self._settings.timeout, cancelled)
         scheme = address[:8].lower()
         if scheme.startswith(("http://", "https://")):
-            return self._http.fetch(address, target, limit, watch)
+            return self._http.fetch(address, target, limit, watch, trusted=trusted)
         if scheme.startswith("s3://"):
-            return self._object(address, target, caller_may_read, limit, watch)
+            return self._object(address, target, caller_may_read, limit, watch, trusted)
         raise SourceRefused("The address must begin with http://, https:// or s3://.")
 
     def _object(
@@ -89,6 +93,7 @@ class Sources:
         caller_may_read: Callable[[str, str], None] | None,
         limit: Limit,
         watch: Watch,
+        trusted: bool,
     ) -> int:
         form = _S3.fullmatch(address)
         if form is None:
@@ -97,6 +102,10 @@ class Sources:
             raise SourceRefused("There is no object store here that s3:// could read from.")
         if caller_may_read is not None:
             caller_may_read(form["bucket"], form["key"])
+        elif not trusted:
+            raise PermissionDenied(
+                "Pages of other sites may not read buckets without a credential; send one."
+            )
         elif not {"*", form["bucket"]} & set(self._settings.anonymous_buckets):
             raise PermissionDenied(
                 "Callers without a credential may not read this bucket; send a credential, or "

@@ -133,6 +133,25 @@ def test_unknown_fields_are_no_matter(read):
     assert read({"url": URL, "return_binary": True, "scale_factor": 3}).scale == 2
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('{"scale": [[],[],', "scale is a list; it must be 2 or 4."),
+        ('{"face": {"a":', "face is an object; it must be true or false."),
+        ('{"img": {', "img must be a text with the file in base64, not an object."),
+        ('{"url": [', "it must be a text, not a list."),
+        ('{"more": [', '"more" is a list; leave it out.'),
+        ('{"url": "' + "x" * 70_000 + '"}', "url cannot be read: a text is longer than 65,536 b"),
+        ("[[],[],", "The body must be a JSON object, like "),
+        ('{"img": "AAAA\u00e9"}', "img is no base64"),
+    ],
+)
+def test_lists_and_objects_are_refused_at_their_first_character(read, body, said):
+    with pytest.raises(SuperresError) as caught:
+        read(body.encode())
+    assert caught.value.public_message.startswith(said)
+
+
 def test_the_last_of_two_fields_holds(read):
     assert read(b'{"url": "http://a/b", "scale": 3, "scale": 4}').scale == 4
 

@@ -266,6 +266,18 @@ def test_url_on_the_web(kit, pictures):
     assert picture_of(response.data).size == (40, 32)
 
 
+def test_a_page_of_another_site_does_not_reach_allowed_networks(kit, pictures):
+    body = request_body(url=pictures + "/a.png")
+    foreign = send(kit.url(), body, {"Origin": "https://evil.example"})
+    assert foreign.status == 400
+    assert foreign.data.decode().startswith("parameter `url` illegal: ")
+    assert foreign.headers["Access-Control-Allow-Origin"] == "*"
+    own = send(kit.url(), body, {"Origin": kit.server.url})
+    assert picture_of(own.data).size == (20, 16)
+    sent_along = send(kit.url(), request_body(png(10, 8)), {"Origin": "https://evil.example"})
+    assert picture_of(sent_along.data).size == (20, 16)
+
+
 def test_url_that_answers_an_error(kit, pictures):
     response = send(kit.url(), request_body(url=pictures + "/missing.png"))
     assert response.status == 400
@@ -285,6 +297,19 @@ class TestObjects:
         kit.server.app.store.put("open", "a/b.png", png(10, 8))
         response = send(kit.url(), request_body(url="s3://open/a/b.png"))
         assert picture_of(response.data).size == (20, 16)
+
+    @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1"])
+    def test_pages_of_other_sites_need_a_credential(self, kit, origin):
+        kit.server.app.store.put("open", "a/b.png", png(10, 8))
+        body = request_body(url="s3://open/a/b.png")
+        response = send(kit.url(), body, {"Origin": origin})
+        message = json.loads(response.data)["Message"]
+        refused(response, 403, "AccessDeniedException", message, name="Message")
+        assert "other sites" in message
+        keyed = send(kit.url("keyed"), body, {"Origin": origin, "x-api-key": kit.credential.token})
+        assert picture_of(keyed.data).size == (20, 16)
+        own = send(kit.url(), body, {"Origin": kit.server.url})
+        assert picture_of(own.data).size == (20, 16)
 
     def test_other_buckets_need_a_credential(self, kit, sign):
         kit.server.app.store.put("closed", "b.png", png(10, 8))

@@ -143,8 +143,21 @@ def test_rates_and_quotas(client, server):
         error = error_of(response)
         assert (response.status_code, error["code"]) == (429, code)
         assert int(response.headers["retry-after"]) == error["retry_after"] >= 1
-        # Looking costs nothing.
-        assert client.get("/v1/models", headers=bearer(token)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/estimate?width=10&height=10"])
+def test_looking_counts_for_the_rate_and_not_for_the_quota(client, server, path):
+    name = f"looker {path}"
+    looker = server.access.create(name)
+    server.access.set_plan(name, Plan(rate=0.1, burst=3, quota=Quota(day=1)))
+    headers = bearer(looker.token)
+    for _ in range(2):
+        assert client.get(path, headers=headers).status_code == 200
+    assert [usage.used for usage in server.access.usage(name)] == [0]
+    assert client.post("/v1/upscale", content=picture(), headers=headers).status_code == 200
+    response = client.get(path, headers=headers)
+    assert (response.status_code, error_of(response)["code"]) == (429, "rate_limited")
+    assert int(response.headers["retry-after"]) >= 1
 
 
 def test_who_may_not_is_told_before_the_body_is_read(server):

@@ -361,6 +361,31 @@ def test_results_expire(start_server: StartServer):
     assert (response.status_code, error_of(response)["code"]) == (404, "object_not_found")
 
 
+@pytest.mark.parametrize("asked", [{}, {"Range": "bytes=2-5"}])
+def test_results_that_expire_while_they_are_asked_for(client, server, monkeypatch, asked):
+    link = client.post("/v1/upscale", content=picture(), headers=JSON).json()["url"]
+    found = server.app.results.open
+
+    def expiring(result_id):
+        kept = found(result_id)
+        kept.path.unlink()
+        return kept
+
+    monkeypatch.setattr(server.app.results, "open", expiring)
+    response = client.get(link, headers=asked)
+    assert (response.status_code, error_of(response)["code"]) == (404, "object_not_found")
+
+
+def test_results_that_expire_while_they_are_sent_are_sent_whole(server, tmp_path):
+    content = bytes(range(256)) * (16 << 10)  # more than connections hold
+    (tmp_path / "result").write_bytes(content)
+    results = server.app.results
+    kept = results.open(results.keep(tmp_path / "result", "a.png", "image/png"))
+    with httpx.stream("GET", f"{server.url}/v1/results/{kept.id}") as response:
+        kept.path.unlink()
+        assert response.read() == content
+
+
 @pytest.mark.parametrize(
     "path", ["/v1/results/..%2f..%2fsuperres.db", "/v1/results/%00", "/v1/results/" + "0" * 32]
 )

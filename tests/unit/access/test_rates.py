@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from superres.access import Access, Plan, Quota
+from superres.access import ANONYMOUS, Access, Plan, Quota
 from superres.access.rates import Rates
 from superres.errors import BadParameter, RateLimited, StorageError
 from tests.unit.database.places import REDIS
@@ -74,6 +74,17 @@ def admitted(rates: Rates, who: str, plan: Plan, times: int) -> int:
 @pytest.mark.parametrize("plan", [Plan(rate=0.05, burst=5), Plan(rate=0.5), Plan(rate=3, burst=20)])
 def test_a_burst_and_no_more(rates: Rates, who: str, plan: Plan) -> None:
     assert admitted(rates, who, plan, 30) == plan.effective_burst
+
+
+def test_a_pace_counts_for_the_rate_and_not_for_the_quota(lite: Access) -> None:
+    made = lite.create("looker")
+    lite.set_plan("looker", Plan(rate=0.05, burst=2, quota=Quota(day=1)))
+    lite.pace(lite.by_token(made.token))
+    assert [usage.used for usage in lite.usage("looker")] == [0]
+    lite.admit(lite.by_token(made.token))
+    with pytest.raises(RateLimited):
+        lite.pace(lite.by_token(made.token))
+    lite.pace(ANONYMOUS)
 
 
 def test_the_wait_that_is_told_is_enough_and_needed(rates: Rates, who: str) -> None:

@@ -14,6 +14,7 @@ from superres.executors import memory, perform, questions
 from superres.executors.clock import Clock
 from superres.executors.pace import Pace
 from superres.executors.questions import Questions
+from superres.executors.restarts import Restarts
 from superres.executors.wire import Answer, Ended, Question
 from superres.pipeline import UpscaleOptions
 from tests.unit.executors.works import until
@@ -113,6 +114,26 @@ def test_questions_are_bounded_in_number_and_time(clock, monkeypatch):
     first, second = (open_.ask(1, 1, UpscaleOptions(), "png") for _ in range(2))
     assert isinstance(second.exception(0), Overloaded)
     assert isinstance(first.exception(5), DeadlineExceeded)
+
+
+def test_a_worker_that_never_gets_ready_is_started_ever_less_often():
+    restarts = Restarts()
+    assert [restarts.pause(None) for _ in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
+    assert restarts.at_start == 8
+    for _ in range(5000):
+        assert restarts.pause(None) == 30
+    assert restarts.pause(60) == restarts.at_start == 0
+    assert restarts.pause(None) == 0.5
+
+
+def test_a_worker_that_dies_once_ready_is_replaced_at_once_but_not_for_ever():
+    restarts = Restarts()
+    assert [restarts.pause(0.1) for _ in range(8)] == [0, 0, 0, 0.5, 1, 2, 4, 5]
+    assert restarts.at_start == 0
+    restarts.pause(None)
+    assert restarts.pause(0.1) == 5  # neither ready nor steady: no new beginning
+    assert restarts.pause(11) == 0
+    assert [restarts.pause(0.1) for _ in range(4)] == [0, 0, 0, 0.5]
 
 
 def test_memory_can_be_given_back():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from PIL import Image
 from superres.errors import BadParameter, Cancelled, EngineUnavailable, WorkerLost
 from superres.executors.pool import WorkerPool, _worker_settings
 from superres.pipeline import UpscaleOptions
-from superres.settings import AccessSettings, EngineSettings, Settings
+from superres.settings import AccessSettings, DatabaseSettings, EngineSettings, Settings
 from tests.unit.executors.works import is_right, quick, settings, slow, until
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
@@ -314,6 +315,25 @@ def test_a_worker_that_dies_at_birth_again_and_again(tmp_path):
         assert pool.submit(quick(tmp_path)).future.result(30)
     finally:
         pool.close()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc")
+def test_a_worker_knows_no_secrets(start, monkeypatch):
+    secrets = {
+        "SUPERRES_DATABASE__URL": "postgresql://u:hunter2@h/db",
+        "AWS_SECRET_ACCESS_KEY": "hunter2" * 9,
+        "PGPASSWORD": "hunter2",
+        "MY_PROXY": "http://u:hunter2@proxy:3128",
+    }
+    for name, value in {**secrets, "HARMLESS": "stays here"}.items():
+        monkeypatch.setenv(name, value)
+    chosen = Settings(database=DatabaseSettings(url=secrets["SUPERRES_DATABASE__URL"]))
+    pool = start()
+    proc = Path(f"/proc/{pid(pool)}")
+    shown = (proc / "environ").read_bytes()
+    assert b"hunter2" not in shown + (proc / "cmdline").read_bytes()
+    assert b"HARMLESS=stays here" in shown
+    assert "hunter2" not in repr(pickle.dumps(_worker_settings(chosen, "cpu")))
 
 
 def test_memory_stays_within_bounds(start, tmp_path):

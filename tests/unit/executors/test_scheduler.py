@@ -170,6 +170,17 @@ def test_a_hung_work_has_its_worker_killed_and_others_are_not_blamed(scheduler, 
     assert other.future.result(0).attempts == 3
 
 
+def test_a_hung_work_ends_whatever_killing_its_worker_does(scheduler, runner, tmp_path, caplog):
+    def fail() -> None:
+        raise AttributeError("None")
+
+    runner.kill = fail
+    hung = submitted(scheduler, tmp_path, 1)[0]
+    hung.cancel()
+    assert isinstance(hung.future.exception(5), Cancelled)
+    until(lambda: "An alarm failed" in caplog.text, 5)
+
+
 def test_a_work_that_stops_in_time_kills_nobody(scheduler, runner, tmp_path):
     ticket = submitted(scheduler, tmp_path, 1)[0]
     ticket.cancel()

@@ -194,6 +194,16 @@ def test_an_allowed_network_is_fetched_from(target, local):
             local(allow_networks=("10.0.0.0/8",)).fetch(server.url(), target)
 
 
+def test_an_allowed_network_is_not_allowed_to_whoever_is_not_trusted(target, local):
+    with serve(reply(b"picture")) as server:
+        resolver = Table(intranet=[["127.0.0.1"]])
+        for url in (server.url(), server.url(host="intranet")):
+            with pytest.raises(SourceRefused):
+                local(resolver).fetch(url, target, trusted=False)
+        assert server.connections == 0
+    assert not target.exists()
+
+
 def test_unknown_names(target, local):
     with pytest.raises(SourceUnreachable, match=r"no host nowhere\.example"):
         local().fetch("http://nowhere.example/", target)

@@ -40,6 +40,16 @@ def test_callers_without_a_credential_read_what_is_named(store, target):
         sources(store).fetch("s3://public/a/b.png", target)
 
 
+def test_whoever_is_not_trusted_reads_no_open_bucket(store, target):
+    some = sources(store, anonymous_buckets=("*",))
+    with pytest.raises(PermissionDenied, match="other sites"):
+        some.fetch("s3://public/a/b.png", target, trusted=False)
+    seen = []
+    known = lambda *names: seen.append(names)  # noqa: E731
+    assert some.fetch("s3://public/a/b.png", target, caller_may_read=known, trusted=False) == 7
+    assert seen == [("public", "a/b.png")]
+
+
 def test_callers_with_one_are_asked_about_first(store, target):
     asked = []
 

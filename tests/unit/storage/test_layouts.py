@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from superres.errors import (
@@ -22,6 +24,19 @@ def settings(tmp_path, url=""):
 def test_a_folder_in_the_data_folder_is_the_default(tmp_path):
     open_store(settings(tmp_path)).put("photos", "2024/cat.jpg", b"cat")
     assert (tmp_path / "data/objects/photos/2024/cat.jpg").read_bytes() == b"cat"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes as on POSIX")
+def test_the_folder_is_private_and_one_that_is_there_stays_as_it_is(tmp_path):
+    before = os.umask(0o022)
+    try:
+        open_store(settings(tmp_path))
+        (tmp_path / "shared").mkdir(mode=0o755)
+        open_store(settings(tmp_path, (tmp_path / "shared").as_uri()))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "data/objects").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o755
 
 
 def test_a_folder_of_ones_own_with_files_of_ones_own(tmp_path):

@@ -7,11 +7,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
+from superres.errors import ObjectNotFound
 from superres.executors.base import Done
 from superres.pipeline import FileReport, UpscaleOptions
 from superres.pipeline.options import result_name
@@ -79,40 +81,78 @@ def described(kept: Kept, done: Done, public_url: str) -> Result:
     )
 
 
-def kept_answer(request: Request, kept: Kept) -> Response:
+async def kept_answer(request: Request, kept: Kept) -> Response:
     """A kept result, whole or in part (RFC 9110, section 14), or that the client has it.
 
     Raises:
         HTTPException: 416, the part asked for is behind the end.
+        ObjectNotFound: its time ran out just now.
     """
     etag = f'"{kept.id}"'
     headers = {
         "ETag": etag,
         "Cache-Control": f"private, max-age={max(0, int(kept.expires - time.time()))}",
         "Content-Disposition": disposition("inline", kept.name),
+        "Accept-Ranges": "bytes",
         **_INERT,
     }
     known = request.headers.get("if-none-match", "")
     if etag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
         return Response(status_code=304, headers=headers)
-    _check_range(request, kept.size, etag)
-    return FileResponse(kept.path, headers=headers, media_type=kept.media_type)
+    part = _part_of(request, kept.size, etag)
+    first, end = part or (0, kept.size)
+    status = 206 if part else 200
+    if part:
+        headers["Content-Range"] = f"bytes {first}-{end - 1}/{kept.size}"
+    if request.method == "HEAD":
+        headers["Content-Length"] = str(end - first)
+        return Response(b"", status, headers, kept.media_type)
+    # Open from here on: whatever becomes of the name, the content is there to the end.
+    file = await in_thread(_open, kept, first)
+
+    async def close() -> None:
+        file.close()
+
+    pieces, size = _read(file, end - first), end - first
+    answer = SpooledAnswer(pieces, size, headers, kept.media_type, close)
+    answer.status_code = status
+    return answer
 
 
-def _check_range(request: Request, size: int, etag: str) -> None:
-    """Leave only a Range that can be given; a malformed one, or several, count as none."""
-    given = request.headers.get("range")
-    if given is None:
-        return
-    found = _ONE_RANGE.fullmatch(given.strip())
+def _open(kept: Kept, first: int) -> BinaryIO:
+    try:
+        file = kept.path.open("rb")
+    except FileNotFoundError:
+        raise ObjectNotFound("The time of this result is over; upscale again.") from None
+    file.seek(first)
+    return file
+
+
+async def _read(file: BinaryIO, length: int) -> AsyncIterator[bytes]:
+    while length and (piece := await in_thread(file.read, min(_PIECE, length))):
+        length -= len(piece)
+        yield piece
+
+
+def _part_of(request: Request, size: int, etag: str) -> tuple[int, int] | None:
+    """The one part that is asked for, first byte and end; None is all of it.
+
+    A malformed Range, several, or one of another content (If-Range) count as none.
+
+    Raises:
+        HTTPException: 416, the part asked for is behind the end.
+    """
+    found = _ONE_RANGE.fullmatch(request.headers.get("range", "").strip())
     first, last = found.groups() if found else ("", "")
     other = request.headers.get("if-range", etag) != etag
     if other or not (first or last) or (first and last and int(last) < int(first)):
-        scope = request.scope
-        scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"range"]
-    elif (first and int(first) >= size) or (not first and int(last) == 0):
+        return None
+    if (first and int(first) >= size) or (not first and int(last) == 0):
         raise HTTPException(
             416,
             f"The part asked for is behind the end; the file has {size:,} bytes.",
             {"Content-Range": f"bytes */{size}"},
         )
+    if not first:
+        return max(0, size - int(last)), size
+    return int(first), min(size, int(last) + 1) if last else size

@@ -141,7 +141,7 @@ class Door:
         """No token is asked for: the id cannot be guessed, and is not logged."""
         request.state.shown_path = "/v1/results/****"
         kept = await in_thread(self._app.results.open, request.path_params["result_id"])
-        return kept_answer(request, kept)
+        return await kept_answer(request, kept)
 
     async def follow(self, request: Request) -> Response:
         """For a client that sends a picture with an X-Request-Id of its own and wants the
@@ -159,7 +159,7 @@ class Door:
 
     async def models(self, request: Request) -> dict[str, Any]:
         """Every model, the default one among them."""
-        await authorise(request, self._app, "superres:ListModels", "v1/models")
+        await self._paced(request, "superres:ListModels", "v1/models")
         default = get_model(self._app.settings.models.default)
         return {
             "default": default.name,
@@ -179,11 +179,16 @@ class Door:
 
     async def estimate(self, request: Request) -> object:
         """Size, time and memory of an upscale, from the picture's size alone."""
-        await authorise(request, self._app, "superres:Estimate", "v1/estimate")
+        await self._paced(request, "superres:Estimate", "v1/estimate")
         fields = EstimateFields.of_text(once(request.query_params.multi_items()))
         options: UpscaleOptions = fields.options(self._app.settings)
         found = self._app.executor.estimate(fields.width, fields.height, options)
         return await asyncio.wrap_future(found)
+
+    async def _paced(self, request: Request, action: str, resource: str) -> None:
+        """No picture is enlarged: it counts for the plan's rate, not for its quota."""
+        caller = await authorise(request, self._app, action, resource)
+        await in_thread(self._app.access.pace, caller)
 
 
 def _body(response: JSONResponse) -> Any:

@@ -48,9 +48,7 @@ def read_json(body: Path, source: Path, max_bytes: int) -> tuple[str | None, dic
         try:
             encoded = image.ascii()
         except ValueError:
-            raise BadParameter(
-                "img is no base64: it contains something that is none."
-            ) from None
+            raise BadParameter("img is no base64: it contains something that is none.") from None
         save_base64(encoded, source, max_bytes, setting="[server] max_body_bytes")
     return (address if isinstance(address, str) else None), fields
 

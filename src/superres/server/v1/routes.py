@@ -112,7 +112,7 @@ def router(app: App) -> APIRouter:
         dependencies=token,
         response_model=schemas.Models,
         response_description="Every model.",
-        responses=openapi.refusals(401, 403),
+        responses=openapi.refusals(401, 403, 429),
         openapi_extra=either,
     )
     routes.add_api_route(
@@ -125,7 +125,7 @@ def router(app: App) -> APIRouter:
         dependencies=token,
         response_model=schemas.Estimate,
         response_description="Size, time and memory.",
-        responses=openapi.refusals(400, 401, 403, 413, 503),
+        responses=openapi.refusals(400, 401, 403, 413, 429, 503),
         openapi_extra={**either, "parameters": openapi.query(EstimateFields)},
     )
     routes.add_api_route("/docs", _reference, methods=["GET", "HEAD"], include_in_schema=False)

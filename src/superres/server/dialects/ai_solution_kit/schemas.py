@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from superres.errors import BadParameter, SourceRefused
+from superres.server.flatjson import (
+    Malformed,
+    Nested,
+    NotAnObject,
+    Scalar,
+    Text,
+    Value,
+    members,
+    utf8,
+)
 from superres.sources.inline import save_base64
 
 SCALES = (2, 4)
+
+_SETTING = "[limits] max_input_bytes"
+_EXPECTED = 'The body must be a JSON object, like {"url": "https://...", "scale": 2}'
 
 
 @dataclass(frozen=True)
@@ -45,37 +59,37 @@ def read(body: Path, picture: Path, max_bytes: int) -> Asked:
         SourceRefused: a ``url`` of a form that is not understood.
         SourceTooLarge: the picture has more than ``max_bytes``.
     """
-    fields = _object(body)
-    url, scale, face = _url(fields), _scale(fields), _face(fields)
-    if url is None:
-        image = fields.get("img")
-        if image is None or image == "":
-            raise BadParameter(
-                'Give the picture as "url" (an address) or as "img" (the file in base64).'
-            )
-        if not isinstance(image, str):
-            raise BadParameter(f"img must be a text with the file in base64, not {_kind(image)}.")
-        save_base64(image, picture, max_bytes, setting="[limits] max_input_bytes")
-    return Asked(url, scale, face)
+    fields = _fields(body)
+    asked = Asked(_url(fields.get("url")), _scale(fields.get("scale")), _face(fields.get("face")))
+    if asked.url is None:
+        save_base64(_img(fields.get("img")), picture, max_bytes, setting=_SETTING)
+    return asked
 
 
-def _object(body: Path) -> dict[str, Any]:
+def _fields(body: Path) -> dict[str, Value]:
+    """The fields that mean something; of two with the same name the last holds."""
+    fields: dict[str, Value] = {}
     try:
-        value = json.loads(body.read_bytes())
-    except RecursionError:
-        raise BadParameter("The body is nested too deeply; it must be a plain object.") from None
-    except ValueError:
-        # JSON's own complaint may quote the body.
-        raise BadParameter(
-            'The body must be a JSON object, like {"url": "https://...", "scale": 2}.'
-        ) from None
-    if not isinstance(value, dict):
-        raise BadParameter(f"The body must be a JSON object, not {_kind(value)}.")
-    return value
+        for name, value in members(utf8(body.read_bytes())):
+            if isinstance(value, Nested):
+                _refuse(name, value)
+            if name in _CHECKS:
+                fields[name] = value
+    except NotAnObject:
+        raise BadParameter(f"{_EXPECTED}.") from None
+    except Malformed as exc:
+        raise BadParameter(f"{_EXPECTED}; {exc}.") from None
+    return fields
 
 
-def _url(fields: dict[str, Any]) -> str | None:
-    url = fields.get("url")
+def _refuse(name: str, value: Nested) -> NoReturn:
+    if name in _CHECKS:
+        _CHECKS[name](value)
+    raise BadParameter(f"{_shown(name)} is {value.kind}; leave it out.")
+
+
+def _url(value: Value) -> str | None:
+    url = _plain("url", value)
     if url is None or url == "":
         return None
     if not isinstance(url, str):
@@ -85,8 +99,22 @@ def _url(fields: dict[str, Any]) -> str | None:
     return url
 
 
-def _scale(fields: dict[str, Any]) -> int:
-    scale = fields.get("scale")
+def _img(value: Value) -> bytes:
+    try:
+        image = value.ascii() if isinstance(value, Text) else value
+    except ValueError:
+        raise BadParameter("img is no base64: it contains something that is none.") from None
+    if image is None or image == b"":
+        raise BadParameter(
+            'Give the picture as "url" (an address) or as "img" (the file in base64).'
+        )
+    if not isinstance(image, bytes):
+        raise BadParameter(f"img must be a text with the file in base64, not {_kind(image)}.")
+    return image
+
+
+def _scale(value: Value) -> int:
+    scale = _plain("scale", value)
     if scale is None:
         return SCALES[0]
     if isinstance(scale, str):
@@ -97,8 +125,8 @@ def _scale(fields: dict[str, Any]) -> int:
     return int(scale)
 
 
-def _face(fields: dict[str, Any]) -> bool:
-    face = fields.get("face")
+def _face(value: Value) -> bool:
+    face = _plain("face", value)
     if face is None:
         return False
     if isinstance(face, bool):
@@ -109,9 +137,24 @@ def _face(fields: dict[str, Any]) -> bool:
     return word == "true"
 
 
+_CHECKS: dict[str, Callable[[Value], object]] = {
+    "url": _url,
+    "img": _img,
+    "scale": _scale,
+    "face": _face,
+}
+
+
+def _plain(name: str, value: Value) -> Scalar | Nested:
+    try:
+        return value.decode() if isinstance(value, Text) else value
+    except Malformed as exc:
+        raise BadParameter(f"{name} cannot be read: {exc}.") from None
+
+
 def _shown(value: object) -> str:
-    if isinstance(value, dict | list):
-        return _kind(value)
+    if isinstance(value, Nested):
+        return value.kind
     if isinstance(value, int) and abs(value) > 10**30:
         return "a number of very many digits"
     text = json.dumps(value)
@@ -119,12 +162,7 @@ def _shown(value: object) -> str:
 
 
 def _kind(value: object) -> str:
-    kinds: dict[type, str] = {
-        bool: "true or false",
-        dict: "an object",
-        float: "a number",
-        int: "a number",
-        list: "a list",
-        str: "a text",
-    }
-    return kinds.get(type(value), "null")
+    if isinstance(value, Nested):
+        return value.kind
+    kinds: dict[type, str] = {bool: "true or false", float: "a number", int: "a number"}
+    return kinds[type(value)]
