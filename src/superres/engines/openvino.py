@@ -13,6 +13,7 @@ import queue
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,18 @@ def physical_threads() -> int:
     """Processors this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+@cache
+def _core() -> ov.Core:
+    """The one core of this process, kept to its end.
+
+    The CPU plugin gives its thread a stack for signal handlers and takes it back at its own
+    end, without regard to other cores: of two that end in the order of their making, the
+    second leaves the thread with the first one's stack, which is no more, and the next
+    signal (Ctrl-C, say) is a segmentation fault.
+    """
+    return ov.Core()
 
 
 class OpenVINOSession:
@@ -107,7 +120,7 @@ class OpenVINOEngine:
     ) -> None:
         self.threads = threads or physical_threads()
         self.streams = streams or self.threads
-        self._core = ov.Core()
+        self._core = _core()
         self._cache = CompiledCache(cache_dir, cache_size) if cache_dir else None
         self._lock = threading.Lock()
         self._workers = ThreadPoolExecutor(self.streams, thread_name_prefix="superres-openvino")

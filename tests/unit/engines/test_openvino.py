@@ -1,6 +1,9 @@
 """OpenVINO beyond the contract: the cache of compilations, failures, faults."""
 
 import hashlib
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -149,8 +152,30 @@ def test_precisions_follow_the_processor(monkeypatch):
         def get_property(self, device, name):
             return ["FP32", "BF16"] if name == "OPTIMIZATION_CAPABILITIES" else "a processor"
 
-    monkeypatch.setattr(openvino.ov, "Core", Core)
+    monkeypatch.setattr(openvino, "_core", Core)
     engine = OpenVINOEngine(streams=1)
     assert engine.precisions == ("bf16", "f32")
     with pytest.raises(EngineUnavailable, match=r"no fast f16; choose one of bf16, f32"):
         engine.load(program(), "f16")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
+def test_a_signal_after_engines_have_ended_is_no_crash() -> None:
+    code = """
+import gc, os, signal
+from superres.engines.openvino import OpenVINOEngine
+engines = [OpenVINOEngine(), OpenVINOEngine()]
+del engines[0]
+gc.collect()
+del engines[0]
+gc.collect()
+junk = [bytearray(11_824) for _ in range(2000)]  # the freed stack is somebody else's now
+heard = []
+signal.signal(signal.SIGUSR1, lambda *_: heard.append(1))
+os.kill(os.getpid(), signal.SIGUSR1)
+assert heard == [1]
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
