@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pickle
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from superres import settings
 from superres.errors import BadParameter
-from superres.settings import Settings, describe, kinds, load
+from superres.settings import Settings, describe, environment, kinds, load
 
 Write = Callable[[str], Path]
 
@@ -381,3 +382,17 @@ def test_importing_is_cheap() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "False"
+
+
+def test_a_worker_forgets_the_secrets_of_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {
+        "SUPERRES_DATABASE__URL": "postgresql://u:hunter2@h/db",
+        "AWS_SECRET_ACCESS_KEY": "hunter2",
+        "PGPASSWORD": "hunter2",
+        "MY_PROXY": "http://u:hunter2@proxy:3128",
+    }
+    for name, value in {**secrets, "HARMLESS": "stays here"}.items():
+        monkeypatch.setenv(name, value)
+    environment.forget_secrets()
+    assert "hunter2" not in str(dict(os.environ))
+    assert os.environ["HARMLESS"] == "stays here"

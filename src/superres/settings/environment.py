@@ -7,7 +7,6 @@ to it.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 
@@ -17,19 +16,7 @@ _VALUES = re.compile(r"(?s)://.*@")
 
 
 def forget_secrets() -> None:
-    """Remove secrets from this process's environment, and from where the system shows it."""
+    """Remove secrets from this process's environment."""
     for name, value in list(os.environ.items()):
         if _NAMES.search(name) or _VALUES.search(value):
-            _overwrite(name)
             del os.environ[name]
-
-
-def _overwrite(name: str) -> None:
-    """Removing a variable leaves its text in memory, which is what /proc/…/environ shows."""
-    if os.name != "posix":
-        return
-    getenv = ctypes.CDLL(None).getenv
-    getenv.restype, getenv.argtypes = ctypes.c_void_p, [ctypes.c_char_p]
-    place = getenv(os.fsencode(name))
-    if place:
-        ctypes.memset(place, ord("*"), len(os.fsencode(os.environ[name])))
