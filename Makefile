@@ -28,6 +28,8 @@ help: ## this list
 
 setup: $(RUNTIME) ## create .venv with the locked dependencies and the command .venv/bin/superres
 
+# Where test-tools puts newman.
+test: export PATH := $(CURDIR)/$(VENV)/node/node_modules/.bin:$(PATH)
 test: $(DEV) ## run the tests; ARGS="-k tiles" passes on to pytest
 	$(BIN)/python -m pytest $(ARGS)
 
