@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from superres import __version__
 from superres.app import App
-from superres.errors import SuperresError, Unauthenticated
+from superres.errors import PermissionDenied, SuperresError, Unauthenticated
 from superres.server import v1, web
 from superres.server.assets import mount_assets
 from superres.server.dialects import ai_solution_kit
@@ -28,6 +28,7 @@ from superres.server.work import in_thread
 log = structlog.get_logger("superres.server")
 _SWEEP_SECONDS = 60.0
 _FETCHES = 32
+_ACCESS: dict[type[SuperresError], int] = {Unauthenticated: 401, PermissionDenied: 403}
 
 
 def create_app(app: App) -> FastAPI:
@@ -81,8 +82,7 @@ def create_app(app: App) -> FastAPI:
                 caller = await in_thread(app.access.by_token, bearer(request))
                 await in_thread(app.access.authorise, caller, "superres:ReadMetrics", "metrics")
         except SuperresError as exc:
-            status = 401 if isinstance(exc, Unauthenticated) else 403
-            return _problem(status, exc.code, exc.public_message)
+            return _problem(_ACCESS.get(type(exc), 503), exc.code, exc.public_message)
         return metrics.response()
 
     mount_assets(server)
