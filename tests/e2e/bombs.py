@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import struct
@@ -27,6 +28,7 @@ def png(width: int, height: int, *chunks: tuple[bytes, bytes], bits: int = 8, co
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + middle + chunk(b"IEND", b"")
 
 
+@functools.cache
 def zeros(size: int) -> bytes:
     """``size`` zeros, deflated: a thousandth of it."""
     packer = zlib.compressobj(9)

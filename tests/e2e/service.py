@@ -224,6 +224,13 @@ def picture(width: int = 32, height: int | None = None, kind: str = "PNG", **how
     return stream.getvalue()
 
 
+def to_png(pixels: np.ndarray) -> bytes:
+    """Pixels (h, w, 3), uint8, as a file."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
 def size_of(answer: bytes) -> tuple[int, int]:
     """Width and height of a picture that decodes whole."""
     with Image.open(io.BytesIO(answer)) as image:

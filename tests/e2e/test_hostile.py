@@ -40,7 +40,7 @@ MEGABYTE = 1 << 20
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     settings = {
         "ai_solution_kit.stages": {"prod": "NONE", "iam": "AWS_IAM", "keyed": "API_KEY"},
-        "server.header_timeout": 2.0,
+        "server.header_timeout": 1.0,
         "server.body_timeout": 2.0,
         "server.max_body_bytes": BODY,
         "server.max_requests": 75,
@@ -177,34 +177,36 @@ def test_bytes_that_drip(service: Service) -> None:
         while time.monotonic() - began < 20:
             connection.sendall(b"y")
             time.sleep(0.1)
-    assert 1 < time.monotonic() - began < 20
+    assert 0.5 < time.monotonic() - began < 20
 
 
-@pytest.mark.parametrize(
-    ("first", "then"),
-    [
-        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\r\n"),
-        (
-            b"POST /v1/nothing HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
-            b"1\r\nx\r\n",
-        ),
-        (b"POST /v1/nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n", b"x"),
-    ],
-    ids=["empty lines", "chunks of a refused body", "bytes of a refused body"],
-)
-def test_a_connection_is_not_held_after_the_answer(
-    service: Service, first: bytes, then: bytes
-) -> None:
-    connection = service.wire(first, timeout=20)
-    assert head(connection).startswith(b"HTTP/1.1 ")
-    # What comes now is no request, but it must not count as life either.
-    connection.sendall(then)
-    try:
-        everything(connection)
-    except TimeoutError:
-        pytest.fail("nobody asked for anything for 20 seconds, and it is still connected")
-    finally:
-        connection.close()
+AFTER_THE_ANSWER = {
+    "empty lines": (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\r\n"),
+    "chunks of a refused body": (
+        b"POST /v1/nothing HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"1\r\nx\r\n",
+    ),
+    "bytes of a refused body": (
+        b"POST /v1/nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n",
+        b"x",
+    ),
+}
+
+
+def test_a_connection_is_not_held_after_the_answer(service: Service) -> None:
+    held = {}
+    for name, (request, _) in AFTER_THE_ANSWER.items():
+        held[name] = service.wire(request, timeout=20)
+        assert head(held[name]).startswith(b"HTTP/1.1 ")
+    for name, (_, more) in AFTER_THE_ANSWER.items():
+        # This is no request, but it must not count as life either.
+        held[name].sendall(more)
+    for name, connection in held.items():
+        with connection:
+            try:
+                everything(connection)
+            except TimeoutError:
+                pytest.fail(f"{name}: nobody has asked for anything for long, and it is connected")
 
 
 def test_an_answer_that_nobody_reads(service: Service) -> None:
@@ -439,10 +441,9 @@ def test_a_file_name_comes_back_as_a_name(service: Service, name: str) -> None:
     answer = service.http.post("/v1/upscale?scale=2", files={"file": (name, picture())})
     assert size_of(answer.content) == (64, 64)
     header = answer.headers["content-disposition"]
+    encoded = r"(?:; filename\*=UTF-8''[\w.%!#$&+^`|~-]+)?"  # RFC 8187
     form = re.fullmatch(
-        r'attachment; filename="([^"\\\x00-\x1f\x7f]+)"(?:; filename\*=UTF-8\'\'([\w.%!#$&+^`|~-]+))?',
-        header,
-        re.ASCII,
+        rf'attachment; filename="([^"\\\x00-\x1f\x7f]+)"{encoded}', header, re.ASCII
     )
     assert form, header
     plain = form[1]
@@ -845,7 +846,8 @@ def test_nothing_secret_is_written_down(service: Service) -> None:
     path, body = "/iam/image_super_resolution", json.dumps({"img": in_base64(picture(48))})
     credentials = Credentials(made["id"], made["secret"], "session-token-4712")
     marks["session token"] = "session-token-4712"
-    for n, signer in enumerate((SigV4Auth, SigV4QueryAuth)):
+    # The second signs for an empty body, which this one is not.
+    for n, (signer, right) in enumerate(((SigV4Auth, 200), (SigV4QueryAuth, 403))):
         request = AWSRequest("POST", service.url + path, data=body)
         signer(credentials, "execute-api", "us-east-1").add_auth(request)
         prepared = request.prepare()
@@ -853,7 +855,7 @@ def test_nothing_secret_is_written_down(service: Service) -> None:
         marks[f"signature {n}"] = signature[1]
         headers = {key: str(value) for key, value in prepared.headers.items()}
         headers.pop("Content-Length", None)
-        for content, status in ((body, 200), (body + " ", 403)):
+        for content, status in ((body, right), (body + " ", 403)):
             answer = service.http.post(prepared.url, content=content, headers=headers)
             assert answer.status_code == status, answer.text
     address = "https://user:hunter2hunter2@127.0.0.1/a.png?X-Amz-Signature=f00dfacecafef00dfacecafe"

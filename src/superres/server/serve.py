@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 from collections.abc import Callable
+from types import FrameType
 
 import structlog
 import uvicorn
@@ -39,6 +42,10 @@ def serve(
     """
     check_openness(settings, allow_anonymous=allow_anonymous)
     logs.set_up(settings.server)
+    # uvicorn finishes what runs and then raises the signal again, to end as if it had never
+    # caught it; a service that was asked to stop, and did, ends with 0.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
     listening = _listen(settings.server.host, settings.server.port)
     with listening:
         host, port = listening.getsockname()[:2]
@@ -50,7 +57,11 @@ def serve(
             server.run(sockets=[listening])
         finally:
             built.close()
-    log.info("stopped")
+            log.info("stopped")
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit(0)
 
 
 def check_openness(settings: Settings, *, allow_anonymous: bool) -> None:
@@ -96,6 +107,13 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self.on_ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            # Asked twice: whoever asks will not wait. The workers end with this process, and
+            # the next start tidies up.
+            os._exit(128 + sig)
+        super().handle_exit(sig, frame)
 
 
 def _ready(url: str, on_ready: Callable[[str], None] | None) -> None:
