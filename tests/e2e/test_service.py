@@ -473,23 +473,23 @@ def test_no_room_on_the_disk(running: Service) -> None:
     """As far as can be tried without filling a disk: files may not be longer than so much."""
     noise = np.random.default_rng(0).integers(0, 256, (800, 800, 3), np.uint8)
     large = to_png(noise)  # almost two megabytes
-    small = to_png(noise[:250, :250])  # of which four times enlarged ones are too long
+    small = to_png(noise[:200, :200])  # the result will be longer
     (worker,) = running.workers()
     processes = [psutil.Process(running.process.pid), worker]
-    most = 400_000
-    assert len(small) < most < len(large)
+    limits = [most := 400_000, len(small)]
     asked = [
         ("/v1/upscale", {"content": large}),
         ("/v1/upscale", {"files": {"file": ("a.png", large)}}),
         ("/v1/upscale", {"json": {"img": base64.b64encode(large).decode()}}),
-        ("/v1/upscale?format=tiff", {"content": small}),
+        ("/v1/upscale?format=png", {"content": small}),
         ("/prod/image_super_resolution", {"json": {"img": base64.b64encode(large).decode()}}),
     ]
     log = len(running.said())
     assert log < most / 2
+    assert len(small) < most < len(large)
     before = [process.rlimit(psutil.RLIMIT_FSIZE) for process in processes]
-    for process, (_, hard) in zip(processes, before, strict=True):
-        process.rlimit(psutil.RLIMIT_FSIZE, (most, hard))
+    for process, limit, (_, hard) in zip(processes, limits, before, strict=True):
+        process.rlimit(psutil.RLIMIT_FSIZE, (limit, hard))
     try:
         answers = [running.http.post(path, **content) for path, content in asked]
     finally:
@@ -499,7 +499,7 @@ def test_no_room_on_the_disk(running: Service) -> None:
         assert answer.status_code == 500
         error = answer.json()["error"]
         assert error["code"] in ("storage_error", "output_error"), error
-        assert "room" in error["message"]
+        assert "room" in error["message"] or "written" in error["message"]
     assert (answers[-1].status_code, answers[-1].json()) == (
         502,
         {"message": "Internal server error"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from superres.engines.base import Engine
 from superres.engines.select import select_engine
-from superres.errors import Cancelled, EngineUnavailable
+from superres.errors import EngineUnavailable
 from superres.imageio import (
     Canvas,
     Header,
@@ -36,15 +35,13 @@ from superres.models import FAITHFUL, get_model
 from superres.models.recipe import Recipe, make_recipe, pass_scales
 from superres.pipeline.arrays import as_picture
 from superres.pipeline.damage import adapted_fidelity
-from superres.pipeline.options import Estimate, FileReport, Progress, UpscaleOptions, target_size
+from superres.pipeline.options import Estimate, FileReport, UpscaleOptions, target_size
 from superres.pipeline.passes import MEMORY_SHARE, Pass, plan_pass
+from superres.pipeline.reporter import IsCancelled, OnProgress, Reporter
 from superres.pipeline.sessions import Sessions
 from superres.pipeline.speed import Speed
 from superres.settings import Settings
 from superres.tiling.plan import Plan
-
-OnProgress = Callable[[Progress], None]
-IsCancelled = Callable[[], bool]
 
 BASE_MEMORY = 200 << 20
 """Resident size of the process with its libraries loaded and nothing done, measured."""
@@ -140,7 +137,7 @@ class Upscaler:
         header = read_header(source, self._limits)
         work = self._plan(header, options)
         file_format = self._check_format(header, options, target, work)
-        report = _Reporter(on_progress, cancelled)
+        report = Reporter(on_progress, cancelled)
         with ExitStack() as stack:
             scratch = stack.enter_context(Scratch(self.settings.engine.scratch_dir))
             picture = decode(source, self._limits, scratch, first_frame=options.first_frame)
@@ -206,7 +203,7 @@ class Upscaler:
         header = Header("array", width, height, channels, 8 if source.dtype == np.uint8 else 16)
         self._limits.check_size(width, height)
         work = self._plan(header, options)
-        report = _Reporter(on_progress, cancelled)
+        report = Reporter(on_progress, cancelled)
         with ExitStack() as stack:
             scratch = stack.enter_context(Scratch(self.settings.engine.scratch_dir))
             work = self._adapted(work, source, options)
@@ -330,7 +327,7 @@ class Upscaler:
         work: _Work,
         scratch: Scratch,
         stack: ExitStack,
-        report: _Reporter,
+        report: Reporter,
     ) -> Canvas:
         """All passes; returns the canvas of the last one, open until ``stack`` ends."""
         total, before = sum(work.costs), 0.0
@@ -363,22 +360,6 @@ class Upscaler:
             canvas, pixels = result, result.array()
         assert canvas is not None
         return canvas
-
-
-class _Reporter:
-    """Passes progress on and stops the work when asked to."""
-
-    def __init__(self, on_progress: OnProgress | None, cancelled: IsCancelled | None) -> None:
-        self._on_progress, self._cancelled = on_progress, cancelled
-
-    def check(self) -> None:
-        if self._cancelled is not None and self._cancelled():
-            raise Cancelled("Stopped on request; nothing was written.")
-
-    def __call__(self, stage: str, fraction: float) -> None:
-        self.check()
-        if self._on_progress is not None:
-            self._on_progress(Progress(stage, fraction))
 
 
 def _choose_precision(wanted: str, engine: Engine) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import shutil
 import tempfile
 import threading
@@ -18,12 +19,14 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from superres.app import App
-from superres.errors import Cancelled, Overloaded, SourceTooLarge
+from superres.errors import Cancelled, Overloaded, SourceTooLarge, StorageError
 from superres.executors.base import Done, OnProgress, Work
 from superres.server.errors import ClientGone
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -33,12 +36,24 @@ async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs)
 
 @asynccontextmanager
 async def scratch_folder(app: App) -> AsyncIterator[Path]:
-    """A folder for one request's files, removed at the end whatever happens."""
-    folder = Path(tempfile.mkdtemp(prefix="request-", dir=app.spool))
+    """A folder for one request's files, removed at the end whatever happens.
+
+    Raises:
+        StorageError: the disk is full.
+    """
+    folder: Path | None = None
     try:
+        folder = Path(tempfile.mkdtemp(prefix="request-", dir=app.spool))
         yield folder
+    except OSError as exc:
+        if exc.errno not in _FULL:
+            raise
+        raise StorageError(
+            "The server has no room left on its disk for this picture; try again later."
+        ) from exc
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 async def save_body(
