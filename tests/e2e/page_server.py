@@ -25,9 +25,10 @@ if __name__ in ("__main__", "__mp_main__"):
     from superres.engines.fake import FakeSession
 
     _submit = FakeSession.submit
+    _pause = float(os.environ.get(PAUSE, "0"))  # now: workers forget their environment
 
     def _later(self, image):
-        time.sleep(float(os.environ.get(PAUSE, "0")))
+        time.sleep(_pause)
         return _submit(self, image)
 
     FakeSession.submit = _later

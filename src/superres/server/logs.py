@@ -58,3 +58,5 @@ def set_up(settings: ServerSettings) -> None:
     for name in ("alembic", "uvicorn.error"):
         # What they tell of a start and a stop is said here in better words.
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Warns of every odd form, which is the client's to hear.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
