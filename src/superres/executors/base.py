@@ -6,13 +6,13 @@ given and what it answers can be pickled, so that it may be another process.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from superres.pipeline import Estimate, FileReport, Progress, UpscaleOptions
+from superres.pipeline import Estimate, FileReport, UpscaleOptions
+from superres.pipeline.reporter import OnProgress
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,6 @@ class ExecutorState:
     def ready(self) -> bool:
         """Whether some worker takes work now."""
         return any(worker.ready for worker in self.workers)
-
-
-OnProgress = Callable[[Progress], None]
 
 
 class Executor(Protocol):

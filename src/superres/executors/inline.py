@@ -11,11 +11,12 @@ import psutil
 
 from superres.errors import SuperresError
 from superres.executors import perform
-from superres.executors.base import ExecutorState, OnProgress, Work, WorkerState
+from superres.executors.base import ExecutorState, Work, WorkerState
 from superres.executors.clock import Clock
 from superres.executors.scheduler import Scheduler
 from superres.executors.ticket import Ticket
 from superres.pipeline import Estimate, UpscaleOptions, Upscaler
+from superres.pipeline.reporter import OnProgress
 
 _log = logging.getLogger("superres.executors")
 

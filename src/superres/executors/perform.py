@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 
 from superres.errors import EngineError, ImageTooLarge, OutOfMemory, SuperresError
-from superres.executors.base import OnProgress, Work
+from superres.executors.base import Work
 from superres.imageio import Header, Limits, choose_format, complete_options, read_header
 from superres.pipeline import (
     Estimate,
@@ -17,6 +17,7 @@ from superres.pipeline import (
     Upscaler,
     target_size,
 )
+from superres.pipeline.reporter import OnProgress
 
 _PROGRESS_INTERVAL = 0.1
 

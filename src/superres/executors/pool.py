@@ -9,12 +9,13 @@ from dataclasses import replace
 
 from superres.engines.select import DEVICES
 from superres.errors import BadParameter
-from superres.executors.base import ExecutorState, OnProgress, Work
+from superres.executors.base import ExecutorState, Work
 from superres.executors.clock import Clock
 from superres.executors.scheduler import Scheduler
 from superres.executors.supervisor import Supervisor
 from superres.executors.ticket import Ticket
 from superres.pipeline import Estimate, UpscaleOptions
+from superres.pipeline.reporter import OnProgress
 from superres.settings import Settings
 
 _GRACE = 5.0

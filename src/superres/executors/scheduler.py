@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from superres.errors import Cancelled, DeadlineExceeded, Overloaded, SuperresError, WorkerLost
-from superres.executors.base import OnProgress, Work
+from superres.executors.base import Work
 from superres.executors.clock import Clock
 from superres.executors.pace import Pace
 from superres.executors.ticket import Ticket
 from superres.pipeline import FileReport, Progress
+from superres.pipeline.reporter import OnProgress
 
 _STOPPING_RETRY = 5.0
 """Seconds after which a client may try again if it met a server that was stopping."""

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from superres.errors import Cancelled, SuperresError
-from superres.executors.base import Done, OnProgress, Work
+from superres.executors.base import Done, Work
 from superres.executors.clock import Alarm
 from superres.pipeline import FileReport, Progress
+from superres.pipeline.reporter import OnProgress
 
 _log = logging.getLogger("superres.executors")
 

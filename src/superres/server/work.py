@@ -20,7 +20,8 @@ from starlette.concurrency import run_in_threadpool
 
 from superres.app import App
 from superres.errors import Cancelled, Overloaded, SourceTooLarge, StorageError
-from superres.executors.base import Done, OnProgress, Work
+from superres.executors.base import Done, Work
+from superres.pipeline.reporter import OnProgress
 from superres.server.errors import ClientGone
 
 P = ParamSpec("P")
