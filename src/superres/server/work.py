@@ -23,6 +23,7 @@ from superres.errors import Cancelled, Overloaded, SourceTooLarge, StorageError
 from superres.executors.base import Done, Work
 from superres.pipeline.reporter import OnProgress
 from superres.server.errors import ClientGone
+from superres.server.identity import is_foreign
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -106,8 +107,6 @@ async def fetch(
     address: str,
     target: Path,
     may_read: Callable[[str, str], None] | None,
-    *,
-    trusted: bool = True,
 ) -> None:
     """Fetch the picture at ``address`` to ``target``; a client that goes away stops it.
 
@@ -117,7 +116,6 @@ async def fetch(
         address: http, https or s3.
         target: written whole or not at all.
         may_read: asked for the bucket and key of s3; None for callers without a credential.
-        trusted: see :meth:`superres.sources.Sources.fetch`.
 
     Raises:
         ClientGone: the client closed the connection.
@@ -130,6 +128,8 @@ async def fetch(
             "Too many pictures are being fetched; try again soon, or send the picture itself.",
             app.settings.sources.timeout,
         )
+    # Without a credential any page of the web may ask, from the browser of somebody inside.
+    trusted = may_read is not None or not is_foreign(request)
     gone = threading.Event()
     watch = asyncio.ensure_future(_disconnected(request))
     watch.add_done_callback(lambda _: gone.set())

@@ -11,7 +11,6 @@ from starlette.requests import Request
 from superres.access import Caller
 from superres.app import App
 from superres.errors import BadParameter
-from superres.server.identity import is_foreign
 from superres.server.v1.fields import UpscaleFields, once, together
 from superres.server.v1.jsonbody import read_json
 from superres.server.v1.multipart import read_form
@@ -98,7 +97,4 @@ class Intake:
         def may_read(bucket: str, key: str) -> None:
             app.access.authorise(caller, "s3:GetObject", f"{bucket}/{key}")
 
-        if caller.id is None:
-            await fetch(request, app, url, source, None, trusted=not is_foreign(request))
-        else:
-            await fetch(request, app, url, source, may_read)
+        await fetch(request, app, url, source, None if caller.id is None else may_read)

@@ -22,7 +22,7 @@ from superres.server.dialects.ai_solution_kit import answers, explorer, schemas,
 from superres.server.dialects.ai_solution_kit.auth import authorise, begin
 from superres.server.dialects.ai_solution_kit.errors import Refused
 from superres.server.errors import guarded
-from superres.server.identity import is_foreign, request_id
+from superres.server.identity import request_id
 from superres.server.work import fetch, in_thread, save_body, scratch_folder, times, upscale
 from superres.settings import Settings
 
@@ -132,11 +132,7 @@ async def _fetch(request: Request, app: App, url: str, source: Path, caller: Cal
     def may_read(bucket: str, key: str) -> None:
         authorise(app.access, caller, "s3:GetObject", f"{bucket}/{key}")
 
-    if caller == ANONYMOUS:
-        # Any page of the web may post here, from the browser of somebody inside.
-        await fetch(request, app, url, source, None, trusted=not is_foreign(request))
-    else:
-        await fetch(request, app, url, source, may_read)
+    await fetch(request, app, url, source, None if caller == ANONYMOUS else may_read)
 
 
 def options(settings: Settings, asked: schemas.Asked) -> UpscaleOptions:
