@@ -13,10 +13,13 @@ from superres.database import open_database
 from superres.errors import OutputError
 from superres.executors.base import Executor
 from superres.executors.pool import WorkerPool
+from superres.jobs import JobService
+from superres.jobs.runner import JobRunner
 from superres.settings import Settings
 from superres.sources import Sources
 from superres.storage import ObjectStore, open_store
-from superres.storage.results import Results
+from superres.storage.blobs import Blobs
+from superres.storage.links import Links
 from superres.storage.spool import Spool
 
 
@@ -31,7 +34,10 @@ class App:
         executor: where pictures are enlarged.
         store: objects in buckets.
         sources: fetches pictures that are named, not sent.
-        results: finished pictures with links, for a while.
+        blobs: files that are kept for a while: results, and what jobs read.
+        links: signs the addresses of results.
+        jobs: hands jobs in, and looks at them.
+        runner: does jobs in this process, once it is started.
         spooled: the folder for the files of requests in flight; removed by :meth:`close`.
     """
 
@@ -41,7 +47,10 @@ class App:
     executor: Executor
     store: ObjectStore
     sources: Sources
-    results: Results
+    blobs: Blobs
+    links: Links
+    jobs: JobService
+    runner: JobRunner
     spooled: Spool = field(repr=False)
 
     @property
@@ -50,7 +59,11 @@ class App:
         return self.spooled.folder
 
     def close(self, drain: float = 0.0) -> None:
-        """Let works end for ``drain`` seconds, then stop everything. Safe to repeat."""
+        """Let works end for ``drain`` seconds, then stop everything. Safe to repeat.
+
+        Pictures of jobs that did not end wait again, for whoever comes next.
+        """
+        self.runner.close(drain)
         self.executor.close(drain)
         self.database.dispose()
         self.spooled.remove()
@@ -83,17 +96,21 @@ def build(settings: Settings, *, executor: Executor | None = None) -> App:
         access = open_access(settings, database)
         access.check()
         store = open_store(settings)
-        results = Results(
-            data_dir / "results", settings.server.result_lifetime, settings.server.max_results_bytes
-        )
+        blobs = Blobs(database, store, settings.server.max_results_bytes)
+        sources = Sources(settings.sources, store)
+        executor = executor or WorkerPool(settings)
+        undo.callback(executor.close)
         app = App(
             settings=settings,
             database=database,
             access=access,
-            executor=executor or WorkerPool(settings),
+            executor=executor,
             store=store,
-            sources=Sources(settings.sources, store),
-            results=results,
+            sources=sources,
+            blobs=blobs,
+            links=Links(database),
+            jobs=JobService(settings, database, blobs),
+            runner=JobRunner(settings, database, access, executor, sources, blobs, spooled.folder),
             spooled=spooled,
         )
         undo.pop_all()

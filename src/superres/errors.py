@@ -20,6 +20,10 @@
     ├── CapacityError           right, but not now
     │   ├── Overloaded              the queue is full
     │   └── DeadlineExceeded        it took longer than it may
+    ├── JobError                something about a job (work handed in, done later)
+    │   ├── JobNotFound             no such job, or not this caller's
+    │   ├── JobExpired              it was finished, and its time is over
+    │   └── JobCancelled            it was closed before it was done
     ├── StorageError            something is wrong with an object or a bucket
     │   ├── BucketNotFound          no such bucket
     │   └── ObjectNotFound          no such object
@@ -170,6 +174,30 @@ class DeadlineExceeded(CapacityError):
     code = "deadline_exceeded"
 
 
+class JobError(SuperresError):
+    """Something about a job: work handed in, done later."""
+
+    code = "job_error"
+
+
+class JobNotFound(JobError):
+    """There is no job of that id, or it is somebody else's."""
+
+    code = "job_not_found"
+
+
+class JobExpired(JobError):
+    """The job was finished, and the time its results are kept for is over."""
+
+    code = "job_expired"
+
+
+class JobCancelled(JobError):
+    """The job was closed before this picture was done."""
+
+    code = "job_cancelled"
+
+
 class StorageError(SuperresError):
     """Something is wrong with an object or a bucket."""
 
@@ -240,3 +268,21 @@ class Cancelled(SuperresError):
     """The work was stopped on request before it was finished."""
 
     code = "cancelled"
+
+
+def from_code(code: str, public_message: str) -> SuperresError:
+    """The error of that ``code`` again, as it was stored; an unknown code makes the base class."""
+    found = _BY_CODE.get(code) or _gather().get(code, SuperresError)
+    return found(public_message)
+
+
+_BY_CODE: dict[str, type[SuperresError]] = {}
+
+
+def _gather() -> dict[str, type[SuperresError]]:
+    kinds = [SuperresError]
+    for kind in kinds:
+        kinds.extend(each for each in kind.__subclasses__() if each not in kinds)
+        if kind.__module__ == __name__:
+            _BY_CODE[kind.code] = kind
+    return _BY_CODE

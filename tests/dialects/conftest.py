@@ -95,7 +95,12 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
         def start(
             overrides: dict[str, object] | None = None, executor: Executor | None = None
         ) -> RunningServer:
-            own = {"server.data_dir": str(tmp_path_factory.mktemp("data")), "server.port": 0}
+            own = {
+                "server.data_dir": str(tmp_path_factory.mktemp("data")),
+                "server.port": 0,
+                # Of the servers of one process only one can do jobs.
+                "jobs.concurrency": 0,
+            }
             settings = load(overrides={**own, **(overrides or {})})
             return stack.enter_context(running(settings, executor))
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import structlog
 from anyio import CapacityLimiter
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -25,8 +22,6 @@ from superres.server.metrics import Metrics
 from superres.server.observe import Observe
 from superres.server.work import in_thread
 
-log = structlog.get_logger("superres.server")
-_SWEEP_SECONDS = 60.0
 _FETCHES = 32
 _ACCESS: dict[type[SuperresError], int] = {Unauthenticated: 401, PermissionDenied: 403}
 
@@ -37,13 +32,10 @@ def create_app(app: App) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        sweeper = asyncio.create_task(_sweep(app))
+        await in_thread(app.runner.start)
         try:
             yield
         finally:
-            sweeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await sweeper
             # What ran has been answered by now; nothing is left to wait for.
             await in_thread(app.close)
 
@@ -90,15 +82,6 @@ def create_app(app: App) -> FastAPI:
     server.include_router(v1.router(app))
     server.include_router(ai_solution_kit.router(app))
     return server
-
-
-async def _sweep(app: App) -> None:
-    while True:
-        try:
-            await in_thread(app.results.expire)
-        except Exception as exc:
-            log.error("results could not be swept", exc_info=exc)
-        await asyncio.sleep(_SWEEP_SECONDS)
 
 
 def _problem(status: int, code: str, message: str) -> Response:

@@ -115,6 +115,34 @@ class WorkersSettings:
 
 
 @dataclass(frozen=True)
+class JobsSettings:
+    """Work that is handed in and done later. Times are in seconds."""
+
+    concurrency: int = setting(
+        3,
+        integer(0),
+        "Pictures of jobs at the same time in this process; 0 only takes jobs in, for others to "
+        "do.",
+    )
+    poll_interval: float = setting(0.2, number(0.01), "Time between two looks for waiting work.")
+    max_items: int = setting(100, integer(1), "Most pictures of one job.")
+    max_waiting: int = setting(10_000, integer(1), "Pictures that may wait before jobs are refused.")
+    max_wait: float = setting(86_400.0, number(1), "How long a job may wait to be begun.")
+    max_run: float = setting(600.0, number(0.1), "How long one picture of a job may take.")
+    attempts: int = setting(
+        3, integer(1), "How often a picture is begun whose process dies before it is done."
+    )
+    history: float = setting(
+        86_400.0, number(0), "How long a job is remembered after its results are gone."
+    )
+    slot_timeout: float = setting(
+        15.0, number(1), "Silence after which a process is taken for dead and its work given away."
+    )
+    webhook_attempts: int = setting(8, integer(1), "How often a webhook is tried.")
+    webhook_timeout: float = setting(10.0, number(0.1), "Time for one try of a webhook.")
+
+
+@dataclass(frozen=True)
 class StorageSettings:
     """Where objects are kept."""
 
@@ -175,6 +203,33 @@ class AiSolutionKitSettings:
 
 
 @dataclass(frozen=True)
+class FsrtwoSettings:
+    """The door of the 8X AI Image Upscaler (``/v3/pic/fsrtwo``)."""
+
+    max_bytes: int = setting(50 << 20, SIZE, "Largest file of a picture.")
+    model: str | None = setting(None, optional(TEXT), "Model; auto is [models] default.")
+    fidelity: float | None = setting(
+        None, optional(number(0)), "Share of the faithful model, 0 to 1; auto is the model's own."
+    )
+
+
+@dataclass(frozen=True)
+class PicwishSettings:
+    """PicWish's doors (``/tasks/visual/scale`` and ``/api/tasks/visual/scale``)."""
+
+    rate: float = setting(
+        2.0, number(0.01), "Requests per second of a credential whose plan says nothing else."
+    )
+    max_bytes: int = setting(15 << 20, SIZE, "Largest file of a picture.")
+    download_timeout: float = setting(10.0, number(0.1), "Seconds for fetching image_url.")
+    deadline: float = setting(30.0, number(0.1), "Seconds for one picture.")
+    model: str | None = setting(None, optional(TEXT), "Model; auto is [models] default.")
+    fidelity: float | None = setting(
+        None, optional(number(0)), "Share of the faithful model, 0 to 1; auto is the model's own."
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings; ``origins`` tells where each one that is not a default came from."""
 
@@ -183,9 +238,12 @@ class Settings:
     models: ModelsSettings = field(default_factory=ModelsSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
     workers: WorkersSettings = field(default_factory=WorkersSettings)
+    jobs: JobsSettings = field(default_factory=JobsSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
     sources: SourcesSettings = field(default_factory=SourcesSettings)
     ai_solution_kit: AiSolutionKitSettings = field(default_factory=AiSolutionKitSettings)
+    fsrtwo: FsrtwoSettings = field(default_factory=FsrtwoSettings)
+    picwish: PicwishSettings = field(default_factory=PicwishSettings)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
