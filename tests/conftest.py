@@ -11,6 +11,8 @@ import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
 
+from tests.s3_server import s3_server
+
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT.parent / "shared" / "benchmarks"
 
@@ -36,6 +38,13 @@ def isolated_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
         patch.setenv("SUPERRES_ENGINE__CACHE_DIR", str(cache))
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield cache
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[dict[str, str]]:
+    """The environment of a process that keeps objects in S3: a server of this session's own."""
+    with s3_server() as environment:
+        yield environment
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from superres.errors import OutputError
 from superres.executors.base import Executor
 from superres.executors.pool import WorkerPool
 from superres.jobs import JobService
+from superres.jobs.queue import JobQueue
 from superres.jobs.runner import JobRunner
 from superres.settings import Settings
 from superres.sources import Sources
@@ -98,6 +99,7 @@ def build(settings: Settings, *, executor: Executor | None = None) -> App:
         store = open_store(settings)
         blobs = Blobs(database, store, settings.server.max_results_bytes)
         sources = Sources(settings.sources, store)
+        queue = JobQueue(database)
         executor = executor or WorkerPool(settings)
         undo.callback(executor.close)
         app = App(
@@ -109,8 +111,10 @@ def build(settings: Settings, *, executor: Executor | None = None) -> App:
             sources=sources,
             blobs=blobs,
             links=Links(database),
-            jobs=JobService(settings, database, blobs),
-            runner=JobRunner(settings, database, access, executor, sources, blobs, spooled.folder),
+            jobs=JobService(settings, database, queue, blobs),
+            runner=JobRunner(
+                settings, database, access, queue, executor, sources, blobs, spooled.folder
+            ),
             spooled=spooled,
         )
         undo.pop_all()

@@ -1,21 +1,21 @@
-"""What every kind of object store promises.
-
-S3 takes part where ``SUPERRES_TEST_S3`` names a server that speaks it (any credentials, http),
-for example moto's: ``moto_server -H 127.0.0.1 -p 5000``.
-"""
+"""What every kind of object store promises."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
-import urllib.request
-import uuid
+import time
+from collections.abc import Callable
+from pathlib import Path
 
+import obstore
 import pytest
 
 from superres.errors import BadParameter, BucketNotFound, ObjectNotFound, SourceTooLarge
 from superres.settings import ServerSettings, Settings, StorageSettings
 from superres.storage import ObjectStore, open_store
+from tests.s3_server import new_bucket
 
 ODD = [
     "a",
@@ -61,24 +61,19 @@ ODDER = [
 @pytest.fixture(params=["folder", "memory", "s3 prefix", "s3 buckets"])
 def kind(request, monkeypatch):
     if request.param.startswith("s3"):
-        server = os.environ.get("SUPERRES_TEST_S3")
-        if not server:
-            pytest.skip("SUPERRES_TEST_S3 names no S3 server")
-        monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-        monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
-        monkeypatch.setenv("AWS_REGION", "us-east-1")
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        for name, value in request.getfixturevalue("s3").items():
+            monkeypatch.setenv(name, value)
     return request.param
 
 
 @pytest.fixture
 def bucket(kind) -> str:
-    return make_bucket() if kind.startswith("s3") else "photos"
+    return new_bucket(os.environ) if kind.startswith("s3") else "photos"
 
 
 @pytest.fixture
-def store(kind, bucket, tmp_path) -> ObjectStore:
+def opened(kind, bucket, tmp_path) -> Callable[[], ObjectStore]:
+    """Opens the store, each time anew."""
     url = {
         "folder": (tmp_path / "objects").as_uri(),
         "memory": "memory:///",
@@ -86,14 +81,13 @@ def store(kind, bucket, tmp_path) -> ObjectStore:
         "s3 buckets": "s3://",
     }[kind]
     data_dir = ServerSettings(data_dir=tmp_path / "data")
-    return open_store(Settings(server=data_dir, storage=StorageSettings(url=url)))
+    settings = Settings(server=data_dir, storage=StorageSettings(url=url))
+    return lambda: open_store(settings)
 
 
-def make_bucket() -> str:
-    name = f"test-{uuid.uuid4()}"
-    request = urllib.request.Request(f"{os.environ['SUPERRES_TEST_S3']}/{name}", method="PUT")
-    with urllib.request.urlopen(request, timeout=10):
-        return name
+@pytest.fixture
+def store(opened) -> ObjectStore:
+    return opened()
 
 
 @pytest.fixture
@@ -249,3 +243,116 @@ def test_many_threads_on_the_same_folders(store, bucket):
     for thread in threads:
         thread.join(60)
     assert failures == []
+
+
+def test_a_file_that_is_moved_in_is_gone(store, bucket, target, tmp_path):
+    for size in (0, 5, 12 << 20):  # the last in several parts
+        source, content = tmp_path / "source", os.urandom(size)
+        source.write_bytes(content)
+        store.move(bucket, "a/b", source)
+        assert not source.exists()
+        assert read(store, bucket, "a/b", target) == content
+    with pytest.raises(FileNotFoundError):
+        store.move(bucket, "a/b", tmp_path / "none")
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second disk")
+def test_a_file_is_moved_in_from_another_disk(store, bucket, target, tmp_path):
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        source = Path(folder) / "source"
+        source.write_bytes(b"content")
+        store.move(bucket, "a", source)
+        assert not source.exists()
+    assert read(store, bucket, "a", target) == b"content"
+    assert not list(tmp_path.rglob("*#*"))
+
+
+@pytest.mark.parametrize(
+    ("first", "end"),
+    [
+        (0, None),
+        (0, 5),
+        (3, 3),
+        (3, 10),
+        (9 << 20, None),
+        ((20 << 20) - 1, 1 << 60),
+        (1 << 60, None),
+    ],
+)
+def test_parts_are_read(store, bucket, first, end):
+    content = os.urandom(1 << 20) * 20  # more than is asked of S3 at once
+    store.put(bucket, "a", content)
+    with store.read(bucket, "a", first, end) as found:
+        pieces = list(found.pieces)
+    assert found.size == len(content)
+    assert b"".join(pieces) == content[first:end]
+    assert all(pieces)
+    assert max(map(len, pieces), default=0) <= 1 << 20
+
+
+def test_an_empty_object_is_read(store, bucket):
+    store.put(bucket, "a", b"")
+    with store.read(bucket, "a") as found:
+        assert (found.size, list(found.pieces)) == (0, [])
+
+
+def test_odd_keys_are_read_and_moved_as_they_are_put(store, bucket, kind, tmp_path):
+    for key in ODD if kind == "s3 buckets" else ODD + ODDER:
+        source = tmp_path / "source"
+        source.write_bytes(key.encode())
+        store.move(bucket, key, source)
+        assert store.head(bucket, key).size == len(key.encode())
+        store.put(bucket, key, b"put")
+        with store.read(bucket, key) as found:
+            assert b"".join(found.pieces) == b"put"
+
+
+def test_what_is_not_there_is_not_read(store, bucket):
+    with pytest.raises(BucketNotFound), store.read("no-such-bucket", "a"):
+        pass
+    store.put(bucket, "a/b", b"")
+    for key in ("none", "a", "a/b/c"):
+        with pytest.raises(ObjectNotFound), store.read(bucket, key):
+            pass
+    with pytest.raises(BucketNotFound), store.read("../a", "a"):
+        pass
+
+
+def test_the_readers_own_errors_are_its_own(store, bucket):
+    store.put(bucket, "a", b"")
+    with pytest.raises(FileNotFoundError), store.read(bucket, "a"):
+        raise FileNotFoundError
+
+
+def test_discarding(store, bucket):
+    store.discard(bucket, "a")  # there need be none
+    store.put(bucket, "a", b"")
+    store.discard(bucket, "a")
+    assert not store.exists(bucket, "a")
+
+
+@pytest.mark.parametrize("kind", ["s3 prefix", "s3 buckets"], indirect=True)
+def test_a_slow_reader_is_read_to_the_end(opened, bucket, monkeypatch):
+    """An answer of S3 must be taken within a time, of which a slow client may need more."""
+    opened().put(bucket, "a", bytes(20 << 20))
+    monkeypatch.setenv("AWS_TIMEOUT", "1s")
+    with opened().read(bucket, "a") as found:
+        for size in (8, 8, 4):
+            assert sum(len(next(found.pieces)) for _ in range(size)) == size << 20
+            time.sleep(1.2)
+        assert next(found.pieces, None) is None
+
+
+def test_a_stream_of_s3_has_that_little_time(opened, bucket, kind, monkeypatch):
+    """The reason for the one above: it would not be, were all of it one answer."""
+    if not kind.startswith("s3"):
+        pytest.skip("no network")
+    opened().put(bucket, "a", bytes(60 << 20))
+    monkeypatch.setenv("AWS_TIMEOUT", "1s")
+    backend, path = opened()._layout.place(bucket, "a")
+    stream = obstore.get(backend, path).stream(min_chunk_size=1 << 20)
+    next(stream)
+    time.sleep(1.5)
+    with pytest.raises(Exception, match="."):
+        for _ in stream:
+            pass

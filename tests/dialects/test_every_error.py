@@ -15,6 +15,8 @@ from superres.errors import SuperresError
 from superres.server.dialects import ai_solution_kit
 from superres.server.dialects.ai_solution_kit import answers
 from superres.server.dialects.ai_solution_kit.errors import STATUS as AI_SOLUTION_KIT
+from superres.server.dialects.fsrtwo.answers import refusal as render_fsrtwo
+from superres.server.dialects.fsrtwo.errors import STATUS as FSRTWO
 from superres.server.v1.errors import STATUS as V1
 from superres.server.v1.errors import render as render_v1
 
@@ -26,6 +28,7 @@ ERRORS = [
 DIALECTS: dict[str, tuple[dict, Callable[[Request, Exception], Response]]] = {
     "v1": (V1, render_v1),
     ai_solution_kit.__name__.rpartition(".")[2]: (AI_SOLUTION_KIT, answers.refusal),
+    "fsrtwo": (FSRTWO, render_fsrtwo),
 }
 SERVERS_FAULT = (errors.EngineError, errors.OutputError, errors.CapacityError)
 WORDS = "Exactly what was wrong."

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from superres.access.credentials import Caller, Credential, Credentials, NewCredential
 from superres.access.plan import Plan
 from superres.access.policy import DENY, Policy
-from superres.access.quotas import Quotas, Usage
+from superres.access.quotas import Quotas, Spent, Usage
 from superres.access.rates import Rates
 from superres.access.sealing import Sealer
 from superres.database import reading
@@ -114,32 +114,63 @@ class Access:
             f"The credential {caller.id} ({caller.name}) may not do {action} on {resource}: {why}."
         )
 
-    def pace(self, caller: Caller) -> None:
+    def pace(self, caller: Caller, default: Plan | None = None) -> None:
         """Count one request against the rate of the caller's plan alone.
 
         For what costs next to nothing, such as an estimate. Anonymous callers have no plan.
 
+        Args:
+            caller: who makes it.
+            default: its rate holds at this door where the caller's plan has none.
+
         Raises:
             RateLimited: too many of late; ``retry_after`` in seconds.
         """
-        if caller.id is not None and caller.plan is not None:
-            self._rates.admit(caller.id, caller.plan)
+        plan = caller.plan
+        if plan is None or plan.rate is None:
+            plan = default
+        if caller.id is not None and plan is not None:
+            self._rates.admit(caller.id, plan)
 
-    def admit(self, caller: Caller) -> None:
+    def admit(self, caller: Caller, count: int = 1, default: Plan | None = None) -> None:
         """Count one request against the caller's plan: the rate first, then the quota.
 
         A request that the rate refuses costs no quota. Anonymous callers have no plan.
 
+        Args:
+            caller: who makes it.
+            count: pictures in it, 1 or more: the rate counts the request once, the quota each
+                of them, all or none.
+            default: as for :meth:`pace`.
+
         Raises:
             RateLimited: too many of late; ``retry_after`` in seconds.
-            QuotaExceeded: a period's quota is used up; ``retry_after`` in seconds.
+            QuotaExceeded: a period's quota has not as much left; ``retry_after`` in seconds.
+        """
+        self.pace(caller, default)
+        self.spend(caller, count)
+
+    def spend(self, caller: Caller, count: int = 1) -> Spent | None:
+        """The second half of :meth:`admit`, for who could :meth:`pace` before ``count`` was known.
+
+        Returns:
+            What :meth:`give_back` takes; None where nothing is counted.
+
+        Raises:
+            QuotaExceeded: as :meth:`admit`.
         """
         if caller.id is None:
-            return
-        self.pace(caller)
+            return None
+        spent = None
         if caller.plan is not None:
-            self._quotas.count(caller.id, caller.plan.quota)
+            spent = self._quotas.count(caller.id, caller.plan.quota, count)
         try:
             self._credentials.note_use(caller)
         except (StorageError, Overloaded):  # nice to know, and no reason to refuse anybody
             _log.warning("The last use of %s could not be written down", caller.id)
+        return spent
+
+    def give_back(self, spent: Spent | None) -> None:
+        """Let the quota have again what was spent for nothing; once."""
+        if spent is not None:
+            self._quotas.give_back(spent)

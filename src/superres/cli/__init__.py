@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from superres.cli import bench, config, keys, models, serve, upscale
+from superres.cli import bench, config, jobs, keys, models, serve, upscale, worker
 from superres.cli.edge import Edge, Plain
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ app = typer.Typer(
 )
 app.command(name="upscale", cls=Plain, epilog=upscale.EXAMPLES)(upscale.upscale)
 app.command(name="serve", cls=Plain, epilog=serve.EXAMPLES)(serve.serve)
+app.command(name="worker", cls=Plain, epilog=worker.EXAMPLES)(worker.worker)
+app.add_typer(jobs.app)
 app.add_typer(keys.app)
 app.add_typer(models.app)
 app.command(name="bench", cls=Plain)(bench.bench)

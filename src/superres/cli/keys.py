@@ -26,6 +26,9 @@ _DOORS = (
     ("/v1, our own API", "Authorization: Bearer TOKEN"),
     ("AWS, a stage with API_KEY", "x-api-key: TOKEN"),
     ("AWS, a stage with AWS_IAM", "access key id = ID, secret access key = SECRET"),
+    ("8X, /v3/pic/fsrtwo", "appkey = ID, appsecret = SECRET"),
+    ("PicWish, Aliyun market", "Authorization: APPCODE TOKEN"),
+    ("PicWish, native", "X-API-KEY: TOKEN"),
 )
 
 _CREATE = """\

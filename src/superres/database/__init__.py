@@ -13,7 +13,7 @@ fails there raises :class:`~superres.errors.StorageError`.
 
 from __future__ import annotations
 
-from superres.database.connections import reading, writing
+from superres.database.connections import reading, translated, writing
 from superres.database.engine import open_database
 
-__all__ = ["open_database", "reading", "writing"]
+__all__ = ["open_database", "reading", "translated", "writing"]

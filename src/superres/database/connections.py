@@ -24,7 +24,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
         StorageError: the database cannot be reached or read.
         Overloaded: every connection of the pool stayed in use.
     """
-    with _translated(), engine.connect() as connection:
+    with translated(), engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             # Saves the journeys of BEGIN and ROLLBACK; each statement sees one state anyway.
             connection = connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -42,14 +42,19 @@ def writing(engine: Engine) -> Iterator[Connection]:
         StorageError: the database cannot be reached or written.
         Overloaded: every connection of the pool stayed in use.
     """
-    with _translated(), engine.connect() as connection:
+    with translated(), engine.connect() as connection:
         connection = connection.execution_options(**{WRITING: True})
         with connection.begin():
             yield connection
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """The edge where errors of the database become ours; for those who bring connections.
+
+    Raises:
+        StorageError, Overloaded: as :func:`writing`.
+    """
     try:
         yield
     except PoolTimeout as exc:

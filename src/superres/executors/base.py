@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from superres.executors.recipe import Recipe
 from superres.pipeline import Estimate, FileReport, UpscaleOptions
 from superres.pipeline.reporter import OnProgress
 
@@ -28,6 +29,8 @@ class Work:
         deadline: seconds from now, waiting included, until it is stopped
             (DeadlineExceeded); None waits for ever.
         request_id: for the log.
+        recipe: what to do instead of ``options``, where that hangs on the picture
+            (UnsupportedFormat, ImageTooLarge, ImageTooSmall, SourceTooLarge by its rules).
     """
 
     source: Path
@@ -36,6 +39,7 @@ class Work:
     max_side: int | None = None
     deadline: float | None = None
     request_id: str = ""
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True)

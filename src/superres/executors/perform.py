@@ -50,21 +50,29 @@ def perform(
 
 def _checked(upscaler: Upscaler, work: Work) -> UpscaleOptions:
     """``work``'s options with what they leave to the file's header; refuses a large file."""
-    output = work.options.output
+    options = work.options
+    if work.recipe is not None:
+        work.recipe.rules.check_file(work.source)
+        options = work.recipe.options
+    output = options.output
     named = output.format is not None or not work.target.suffix
-    if work.max_side is None and named:
-        return work.options
+    if work.max_side is None and work.recipe is None and named:
+        return options
     header = read_header(work.source, Limits(**asdict(upscaler.settings.limits)))
     if work.max_side is not None and max(header.width, header.height) > work.max_side:
         raise ImageTooLarge(
             f"The picture is {header.width:,} x {header.height:,} pixels; a side may have "
             f"at most {work.max_side:,} here, so make it smaller first."
         )
+    if work.recipe is not None:
+        options = work.recipe.settle(header)
+        output = options.output
+        named = named or output.format is not None
     if named:
-        return work.options
-    width, height, _ = target_size(header.width, header.height, work.options)
+        return options
+    width, height, _ = target_size(header.width, header.height, options)
     chosen = choose_format(header, output, None, width, height)
-    return replace(work.options, output=complete_options(header, chosen, output))
+    return replace(options, output=complete_options(header, chosen, output))
 
 
 def estimate(

@@ -5,8 +5,9 @@ A job has one or more pictures (items). What clients see is in the tables ``jobs
 both change in one transaction. See docs/decisions/0009-durable-jobs.md.
 """
 
+from superres.executors.recipe import Recipe, Rules
 from superres.jobs.job import FINAL, Item, ItemResult, Job, State
-from superres.jobs.request import Callback, FromFile, FromUrl, NewItem, NewJob, Recipe, Rules
+from superres.jobs.request import Callback, FromFile, FromUrl, NewItem, NewJob
 from superres.jobs.service import JobService
 
 __all__ = [

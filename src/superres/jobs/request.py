@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from superres.errors import BadParameter
+from superres.executors.recipe import Recipe, Rules
 from superres.imageio import OutputOptions
 from superres.pipeline import UpscaleOptions
 
@@ -40,47 +41,6 @@ class FromFile:
     """
 
     path: Path
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What a picture must be, beyond being one; sides in pixels, both ends included.
-
-    Attributes:
-        formats: names as :mod:`superres.imageio` gives them ("jpeg", "png", "bmp", …); empty
-            takes all.
-        max_bytes: of the file.
-        min_side: that both sides have at least.
-        max_side: that the longer side has at most.
-        max_aspect: that the longer side may be, as a multiple of the shorter.
-        animations: whether an animation's first frame may be taken.
-    """
-
-    formats: tuple[str, ...] = ()
-    max_bytes: int | None = None
-    min_side: int | None = None
-    max_side: int | None = None
-    max_aspect: float | None = None
-    animations: bool = True
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What is to be done with a picture, as far as it can be said before it is seen.
-
-    Attributes:
-        options: of the upscale.
-        rules: what it must be.
-        ladder: pairs (longest side in pixels, scale), rising; the first whose side is not
-            exceeded sets the scale instead of ``options``. Empty: the options say it.
-        keep_formats: formats kept as they come in when ``options`` name none; others become
-            "png". Empty: the pipeline chooses.
-    """
-
-    options: UpscaleOptions = field(default_factory=UpscaleOptions)
-    rules: Rules = field(default_factory=Rules)
-    ladder: tuple[tuple[int, float], ...] = ()
-    keep_formats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,26 +2,73 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
+from dbos import DBOS
 from sqlalchemy import Engine
 
 from superres.access import Access
+from superres.errors import (
+    BadParameter,
+    Cancelled,
+    EngineError,
+    Overloaded,
+    StorageError,
+    SuperresError,
+)
 from superres.executors.base import Executor
-from superres.jobs.job import Job
+from superres.jobs.deliveries import Deliveries, Tell
+from superres.jobs.gate import Closed, Gate
+from superres.jobs.ledger import Ledger, Ticket
+from superres.jobs.pace import Pace, work_of
+from superres.jobs.perform import Errand, Performer
+from superres.jobs.queue import ITEMS, TELL, JobQueue, configuration
+from superres.jobs.slots import Slots
+from superres.jobs.sweeper import Sweeper
 from superres.settings import Settings
 from superres.sources import Sources
 from superres.storage.blobs import Blobs
 
-Tell = Callable[[Job], bytes]
-"""What is posted when a job has ended: JSON in the words of its door."""
+_log = logging.getLogger("superres.jobs")
+T = TypeVar("T")
+
+_BEAT_S = 1.0
+# Besides those that run so many are claimed, to be at hand.
+_SPARE = 2
+_TELLERS = 4
+_LONGEST_PAUSE_S = 10.0
+# Works that were cancelled get this long to stop between tiles.
+_STOP_S = 5.0
+# Our own count of attempts ends a picture that kills; this is for what dies before it counts.
+_CLAIMS = 100
+
+
+class _Dropped(BaseException):
+    """Left to whoever does it next. DBOS records the end of a workflow that returns or raises
+    an Exception; this is none.
+    """
 
 
 class JobRunner:
     """Takes waiting pictures of jobs and does them, sweeps, and tells those who want to know.
 
     Of one process only one can be started at a time (DBOS is one for a process).
+
+    Args:
+        settings: see ``superres.settings``.
+        database: from :func:`superres.database.open_database`.
+        access: signs what is told.
+        queue: from the same database.
+        executor: enlarges.
+        sources: fetches.
+        blobs: keeps files.
+        folder: for the files of pictures being done.
     """
 
     def __init__(
@@ -29,22 +76,279 @@ class JobRunner:
         settings: Settings,
         database: Engine,
         access: Access,
+        queue: JobQueue,
         executor: Executor,
         sources: Sources,
         blobs: Blobs,
         folder: Path,
     ) -> None:
-        self._settings = settings
-        self.tellers: dict[str, Tell] = {}
+        self._settings, self._database = settings.jobs, database
+        self._queue, self._blobs = queue, blobs
+        self._performer = Performer(executor, sources, blobs, folder)
+        self._slots = Slots(database, settings.jobs.slot_timeout)
+        self._pace = Pace()
+        self._gate = Gate(settings.jobs.concurrency)
+        self._tellers: dict[str, Tell] = {}
+        self._deliveries = Deliveries(
+            settings.jobs, database, access, sources, self._tellers, queue
+        )
+        self._lock = threading.Lock()
+        self._errands: dict[tuple[str, int, int], Errand] = {}
+        self._closing = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._slot = ""
+        self._skew = 0.0
+        self._ledger: Ledger | None = None
 
     def start(self) -> None:
-        """Begin. With ``[jobs] concurrency`` 0 this process sweeps and tells, and does none."""
+        """Begin. With ``[jobs] concurrency`` 0 this process only sweeps.
+
+        Raises:
+            BadParameter: another runner of this process does jobs.
+            StorageError: the database cannot be used.
+        """
+        if self._settings.concurrency:
+            _claim(self)
+        self._slot = self._slots.take(self._settings.concurrency)
+        self._ledger = Ledger(self._database, self._queue, self._slot, self._settings.attempts)
+        sweeper = Sweeper(
+            self._settings, self._database, self._queue, self._slots, self._blobs, self._slot
+        )
+        for work in (self._beat, lambda: self._sweep(sweeper)):
+            thread = threading.Thread(target=work, name="superres-jobs", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        if self._settings.concurrency:
+            self._launch()
+
+    def _launch(self) -> None:
+        DBOS(config=configuration(self._database, self._slot))
+        DBOS.workflow(name=ITEMS, max_recovery_attempts=_CLAIMS)(_do_item)
+        DBOS.workflow(name=TELL, max_recovery_attempts=_CLAIMS)(_tell)
+        DBOS.listen_queues([ITEMS, TELL])
+        DBOS.launch()
+        DBOS.register_queue(
+            ITEMS,
+            worker_concurrency=self._settings.concurrency + _SPARE,
+            polling_interval_sec=self._settings.poll_interval,
+            on_conflict="always_update",
+        )
+        DBOS.register_queue(
+            TELL,
+            worker_concurrency=_TELLERS,
+            polling_interval_sec=1.0,
+            on_conflict="always_update",
+        )
 
     def close(self, drain: float = 0.0) -> None:
         """Take no more, give what runs ``drain`` seconds, then stop; what did not end waits
         again. Safe to repeat, and without :meth:`start`.
         """
+        if not self._slot or self._closing.is_set():
+            return
+        self._closing.set()
+        self._gate.close()
+        if self._settings.concurrency:
+            # In whole seconds; it waits for one at least.
+            DBOS.destroy(workflow_completion_timeout_sec=math.ceil(drain) if self._errands else 0)
+        for errand in self._running():
+            errand.stop()
+        until = time.monotonic() + _STOP_S
+        while self._running() and time.monotonic() < until:
+            time.sleep(0.02)
+        for thread in self._threads:
+            thread.join()
+        try:
+            self._slots.release(self._slot)
+            self._queue.give_back(self._slot)
+            self._slots.forget(self._slot)
+        except (StorageError, Overloaded) as exc:
+            _log.warning("Others will find what was left over: %s", exc.public_message)
+        _release(self)
 
     def tell_with(self, tellers: Mapping[str, Tell]) -> None:
         """Which door says it how, by the door's name."""
-        self.tellers.update(tellers)
+        self._tellers.update(tellers)
+
+    @property
+    def busy(self) -> int:
+        """Pictures being done."""
+        return len(self._errands)
+
+    # --- called by DBOS, in threads of its own -------------------------------------------
+
+    def do_item(self, job_id: str, position: int, urgency: int) -> None:
+        """Do a picture, or find that there is nothing to do."""
+        try:
+            with self._gate.inside(urgency):
+                ledger = self._ledger
+                assert ledger is not None
+                ticket = self._insist(lambda: ledger.begin(job_id, position))
+                if ticket is not None:
+                    self._do(ledger, ticket)
+        except Closed:
+            raise _Dropped from None
+
+    def tell(self, job_id: str, attempt: int) -> None:
+        """Try once to tell that a job has ended."""
+        self._insist(lambda: self._deliveries.attempt(job_id, attempt))
+
+    def _do(self, ledger: Ledger, ticket: Ticket) -> None:
+        errand = Errand(ticket)
+        key = (*ticket.key, ticket.attempt)
+        with self._lock:
+            self._errands[key] = errand
+        self._pace.begun()
+        work = 0.0
+        try:
+            try:
+                result, model = self._performer.do(errand)
+            except Cancelled:
+                # Closed by its owner, taken over by others, or this process is stopping.
+                raise _Dropped from None
+            except SuperresError as exc:
+                error = exc
+            except Exception as exc:
+                _log.exception("Picture %d of job %s failed unexpectedly", *reversed(ticket.key))
+                error = EngineError(
+                    f"The picture failed unexpectedly ({type(exc).__name__}); the server's log "
+                    "says more."
+                )
+            else:
+                work = work_of(result.width, result.height, model)
+                if not self._insist(lambda: ledger.done(ticket, result, work)):
+                    self._blobs.delete(result.blob_id)
+                    raise _Dropped
+                self._drop_input(ticket)
+                return
+            if not self._insist(lambda: ledger.failed(ticket, error)):
+                raise _Dropped
+            self._drop_input(ticket)
+        finally:
+            self._pace.ended(work)
+            with self._lock:
+                del self._errands[key]
+
+    def _drop_input(self, ticket: Ticket) -> None:
+        """What was read is not needed any more; if this fails it expires."""
+        blob_id = getattr(ticket.source, "blob_id", None)
+        if blob_id is not None:
+            try:
+                self._blobs.delete(blob_id)
+            except SuperresError as exc:
+                _log.warning("An input stays until it expires: %s", exc.public_message)
+
+    def _insist(self, ask: Callable[[], T]) -> T:
+        """Ask the database until it answers: what was done must not be lost for its sake."""
+        pause = 0.1
+        while True:
+            try:
+                return ask()
+            except (StorageError, Overloaded) as exc:
+                _log.warning("Trying again in %.1f s: %s", pause, exc.public_message)
+                if self._closing.wait(pause):
+                    raise _Dropped from None
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    # --- threads of this runner ----------------------------------------------------------
+
+    def _beat(self) -> None:
+        """Say that this process lives, tell how far it is, and stop what is not its own."""
+        told: dict[tuple[str, int], tuple[str, float]] = {}
+        while True:
+            stopping = self._closing.wait(_BEAT_S)
+            if stopping and not self._errands:
+                return
+            if stopping:
+                time.sleep(_BEAT_S)
+            try:
+                moment = self._slots.beat(
+                    self._slot, self._settings.concurrency, self._pace.value
+                )
+                self._skew = moment - time.monotonic()
+                told = self._tell_progress(told)
+            except (StorageError, Overloaded) as exc:
+                _log.warning("This process could not say that it lives: %s", exc.public_message)
+            except Exception:
+                _log.exception("This process could not say that it lives")
+
+    def _tell_progress(
+        self, before: dict[tuple[str, int], tuple[str, float]]
+    ) -> dict[tuple[str, int], tuple[str, float]]:
+        errands = self._running()
+        if not errands or self._ledger is None:
+            return {}
+        mine = self._ledger.mine()
+        now: dict[tuple[str, int], tuple[str, float]] = {}
+        for errand in errands:
+            ticket = errand.ticket
+            if mine.get(ticket.key) == ticket.attempt:
+                now[ticket.key] = errand.told
+            elif errand in self._running():
+                errand.stop()
+        changed = {key: value for key, value in now.items() if before.get(key) != value}
+        if changed:
+            self._ledger.progress(changed)
+        return now
+
+    def _sweep(self, sweeper: Sweeper) -> None:
+        """Sweep if this process is the one that does.
+
+        A silence of its own (the database was away, the machine slept, the clock was set) is
+        one of everybody's: then nobody is taken for dead before all had time to speak.
+        """
+        timeout = self._settings.slot_timeout
+        pause = max(0.2, min(5.0, timeout / 3))
+        steady = last = skew = 0.0
+        while not self._closing.wait(pause):
+            now = time.monotonic()
+            try:
+                if not self._slots.lead(self._slot):
+                    steady = 0.0
+                    continue
+                if now - last > timeout / 2 + pause or abs(self._skew - skew) > timeout / 2:
+                    steady = now
+                last, skew = now, self._skew
+                sweeper.sweep(trust_silence=steady > 0 and now - steady > timeout)
+            except (StorageError, Overloaded) as exc:
+                _log.warning("Could not sweep: %s", exc.public_message)
+            except Exception:
+                _log.exception("Could not sweep")
+
+    def _running(self) -> list[Errand]:
+        with self._lock:
+            return list(self._errands.values())
+
+
+_current: JobRunner | None = None
+_one_at_a_time = threading.Lock()
+
+
+def _claim(runner: JobRunner) -> None:
+    global _current
+    with _one_at_a_time:
+        if _current is not None:
+            raise BadParameter(
+                "Another service of this process does jobs already; start this one with [jobs] "
+                "concurrency = 0, or as a process of its own."
+            )
+        _current = runner
+
+
+def _release(runner: JobRunner) -> None:
+    global _current
+    with _one_at_a_time:
+        if _current is runner:
+            _current = None
+
+
+def _do_item(job_id: str, position: int, urgency: int) -> None:
+    if (runner := _current) is None:
+        raise _Dropped
+    runner.do_item(job_id, position, urgency)
+
+
+def _tell(job_id: str, attempt: int) -> None:
+    if (runner := _current) is None:
+        raise _Dropped
+    runner.tell(job_id, attempt)

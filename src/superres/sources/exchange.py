@@ -1,8 +1,9 @@
-"""One request for a file and its answer, by HTTP/1.1 (RFC 9110, RFC 9112)."""
+"""One request and its answer, by HTTP/1.1 (RFC 9110, RFC 9112)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Mapping
 
 import h11
 
@@ -13,13 +14,16 @@ from superres.sources.urls import Url
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_HEADER_BYTES = 64 << 10
 _READ = 64 << 10
+# What is read of an answer that nobody wants, so that its sender is not hung up on.
+_POLITE = 4 << 10
 # Chunked transfer may pack every byte by itself, which costs us far more than the sender:
 # beyond this much, the packing may be half as large as what is in it.
 _FREE_PACKING = 256 << 10
 
 
 class Exchange:
-    """Asks for a file over a connection that is used for nothing else afterwards.
+    """Asks for a file, or hands something in, over a connection that is used for nothing else
+    afterwards.
 
     Sends no cookies, no credentials and no address of where it was found. All methods raise
     SourceUnreachable where the answer is not a proper one.
@@ -32,20 +36,21 @@ class Exchange:
         self._received = 0
 
     def ask(self) -> h11.Response:
-        """Send the request and return the head of the answer."""
+        """Ask for the file and return the head of the answer."""
+        wanted = {"Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity"}
+        return self._head("GET", wanted, b"")
+
+    def hand_in(self, body: bytes, headers: Mapping[str, str]) -> h11.Response:
+        """Post ``body`` with ``headers`` beside our own; return the head of the answer."""
+        return self._head("POST", {**headers, "Content-Length": str(len(body))}, body)
+
+    def _head(self, method: str, headers: Mapping[str, str], body: bytes) -> h11.Response:
+        ours = {"Host": self._url.authority, "User-Agent": "superres", "Connection": "close"}
         request = h11.Request(
-            method="GET",
-            target=self._url.target,
-            headers=[
-                ("Host", self._url.authority),
-                ("User-Agent", "superres"),
-                ("Accept", "image/*, */*;q=0.5"),
-                ("Accept-Encoding", "identity"),
-                ("Connection", "close"),
-            ],
+            method=method, target=self._url.target, headers=list({**ours, **headers}.items())
         )
-        head, end = self._http.send(request), self._http.send(h11.EndOfMessage())
-        self._connection.send((head or b"") + (end or b""))
+        events = (request, h11.Data(body), h11.EndOfMessage())
+        self._connection.send(b"".join(self._http.send(event) or b"" for event in events))
         while not isinstance(event := self._next(4096), h11.Response):
             # Any number of "100 Continue" may come before.
             fine = isinstance(event, h11.InformationalResponse)
@@ -76,16 +81,25 @@ class Exchange:
             )
         return int(headers.get(b"content-length", b"0"))  # h11 has checked it
 
-    def content(self) -> Iterator[bytes]:
-        """Yield the body."""
+    def content(self, most: int = _READ) -> Iterator[bytes]:
+        """Yield the body, by pieces of at most ``most`` bytes."""
         size = 0
-        while isinstance(event := self._next(_READ), h11.Data):
+        while isinstance(event := self._next(most), h11.Data):
             size += len(event.data)
             if self._received - size > _FREE_PACKING + size // 2:
                 raise unanswered(self._url.host)
             yield bytes(event.data)
         if not isinstance(event, h11.EndOfMessage):
             raise unanswered(self._url.host)
+
+    def discard(self) -> None:
+        """Read the beginning of the body, if one comes, and throw it away; never fails."""
+        size = 0
+        with contextlib.suppress(SourceUnreachable):
+            for piece in self.content(_POLITE):
+                size += len(piece)
+                if size >= _POLITE:
+                    return
 
     def _next(self, most: int) -> object:
         try:

@@ -1,4 +1,4 @@
-"""Fetching from the web, without being made to fetch from within (SSRF).
+"""Fetching from the web and posting to it, without being made to do so within (SSRF).
 
 What is promised, and why it is done on plain sockets: docs/decisions/0008-fetching.md.
 """
@@ -6,7 +6,7 @@ What is promised, and why it is done on plain sockets: docs/decisions/0008-fetch
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from superres.errors import SourceUnreachable
@@ -22,7 +22,8 @@ from superres.storage import whole_file
 
 
 class HttpSource:
-    """Fetches files from http and https addresses; safe to use from several threads.
+    """Fetches files from http and https addresses, and posts to such; safe to use from several
+    threads.
 
     Args:
         settings: limits, and the private networks that are allowed.
@@ -64,6 +65,35 @@ class HttpSource:
             f"{url.host} is one redirect too many; [sources] max_redirects is "
             f"{self._max_redirects}."
         )
+
+    def post(
+        self,
+        address: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        watch: Watch,
+        *,
+        trusted: bool = True,
+    ) -> int:
+        """Post ``body`` to the address; return the status of the answer.
+
+        Redirects are not followed: what was meant for one is not handed to another.
+
+        Args:
+            trusted: False: public addresses only, whatever the settings allow.
+
+        Raises:
+            SourceRefused: the address is not understood, or leads into a network that is not
+                allowed. Nothing was sent.
+            SourceUnreachable: no proper answer came, or not in time.
+        """
+        url = parse(address)
+        addresses = addresses_of(url, self._resolver, self._allowed if trusted else (), watch)
+        with connect(url, addresses, self._tls, watch) as connection:
+            exchange = Exchange(connection, url)
+            response = exchange.hand_in(body, headers)
+            exchange.discard()
+        return response.status_code
 
     def _follow(
         self, url: Url, target: Path, limit: Limit, watch: Watch, allowed: Sequence[Network]

@@ -51,7 +51,7 @@ def addresses_of(
     found = [url.address] if url.address is not None else _look_up(url.host, resolver, watch)
     if not all(may_connect(address, allowed) for address in found):
         raise SourceRefused(
-            f"{url.host} is in a private or reserved network, which is not fetched from; if that "
+            f"{url.host} is in a private or reserved network, which is not connected to; if that "
             "is meant, add the network to [sources] allow_networks."
         )
     return found

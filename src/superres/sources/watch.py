@@ -1,4 +1,4 @@
-"""How much time a fetch has left, and whether anyone still wants it."""
+"""How much time a fetch or a post has left, and whether anyone still wants it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,25 @@ _GLANCE = 0.25
 
 
 class Watch:
-    """One deadline over everything a fetch does.
+    """One deadline over everything a fetch or a post does.
 
     Args:
-        seconds: for the whole fetch.
-        cancelled: asked again and again; True stops the fetch.
+        seconds: for the whole of it.
+        cancelled: asked again and again; True stops it.
+        late: the sentence that is said when there is no time left; of a fetch by default.
     """
 
-    def __init__(self, seconds: float, cancelled: Callable[[], bool] | None = None) -> None:
-        self._seconds = seconds
+    def __init__(
+        self,
+        seconds: float,
+        cancelled: Callable[[], bool] | None = None,
+        *,
+        late: str | None = None,
+    ) -> None:
+        self._late = late or (
+            f"The picture was not fetched within {seconds:g} s; try again, or allow more with "
+            "[sources] timeout."
+        )
         self._end = time.monotonic() + seconds
         self._cancelled = cancelled
 
@@ -34,10 +44,7 @@ class Watch:
             raise Cancelled("Stopped while a picture was being fetched.")
         left = self._end - time.monotonic()
         if left <= 0:
-            raise SourceUnreachable(
-                f"The picture was not fetched within {self._seconds:g} s; try again, or allow "
-                "more with [sources] timeout."
-            )
+            raise SourceUnreachable(self._late)
         return left
 
     def glance(self) -> float:

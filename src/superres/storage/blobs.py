@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+import contextlib
+import hashlib
+import logging
+import re
+import secrets
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, insert, select, update
 
+from superres.database import reading, writing
 from superres.database.clock import Clock, now
+from superres.errors import ObjectNotFound, OutputError, StorageError, SuperresError
 from superres.storage.store import ObjectStore
+from superres.storage.tables import blobs as table
+from superres.storage.whole import whole_file
+
+_log = logging.getLogger(__name__)
 
 BUCKET = "superres"
 """Where blobs are in the object store, under the keys ``blobs/<id>``."""
+
+_ID = re.compile(r"[0-9a-f]{32}")
+# How long a blob may take to be put; after that it is of a process that died.
+_MAKING_SECONDS = 3600.0
+# How long who removes blobs has for it before others try, too.
+_CLAIM_SECONDS = 60.0
+_BATCH = 100
+# The store itself does not answer, when so many in a row cannot be removed.
+_MAX_FAILURES = 3
 
 
 @dataclass(frozen=True)
@@ -72,7 +92,38 @@ class Blobs:
             OutputError: it is larger than everything that may be kept, or the disk is full.
             StorageError: the store or the database cannot be used.
         """
-        raise NotImplementedError
+        size, sha256 = _measure(file)
+        if counted and size > self._max_bytes:
+            raise OutputError(
+                "The result is larger than all kept results may be ([server] "
+                "max_results_bytes); ask for the picture itself instead of a link."
+            )
+        blob_id, name = secrets.token_hex(16), _plain(name)
+        with writing(self._database) as connection:
+            moment = self._clock(connection)
+            connection.execute(
+                insert(table).values(
+                    id=blob_id,
+                    name=name,
+                    media_type=media_type,
+                    size=size,
+                    sha256=sha256,
+                    ready=False,
+                    counted=counted,
+                    created_at=moment,
+                    expires_at=moment + max(lifetime, _MAKING_SECONDS),
+                )
+            )
+        try:
+            if counted:
+                self._make_room()
+            self._store.move(BUCKET, _key(blob_id), file)
+            expires = self._finish(blob_id, lifetime)
+        except BaseException:
+            with contextlib.suppress(SuperresError):
+                self.delete(blob_id)
+            raise
+        return Blob(blob_id, name, media_type, size, sha256, expires)
 
     def open(self, blob_id: str) -> Blob:
         """What is known of a blob.
@@ -80,18 +131,33 @@ class Blobs:
         Raises:
             ObjectNotFound: there is none, or its time is over.
         """
-        raise NotImplementedError
+        if _ID.fullmatch(blob_id):
+            with reading(self._database) as connection:
+                query = select(table).where(table.c.id == blob_id, *self._alive(connection))
+                row = connection.execute(query).one_or_none()
+            if row is not None:
+                return _blob(row)
+        raise ObjectNotFound("There is no such result, or its time is over; upscale again.")
 
-    def read(
-        self, blob: Blob, first: int = 0, end: int | None = None
-    ) -> AbstractContextManager[Iterator[bytes]]:
+    @contextlib.contextmanager
+    def read(self, blob: Blob, first: int = 0, end: int | None = None) -> Iterator[Iterator[bytes]]:
         """Its content from byte ``first`` up to ``end``, in pieces.
+
+        The last piece of a whole blob comes only once all of it is known to be what was kept.
 
         Raises:
             ObjectNotFound: it went meanwhile.
-            StorageError: the store cannot be used.
+            StorageError: it is damaged, or the store cannot be used. The iterator raises it,
+                too.
         """
-        raise NotImplementedError
+        end = blob.size if end is None else min(end, blob.size)
+        with contextlib.ExitStack() as stack:
+            with self._explained(blob):
+                content = stack.enter_context(self._store.read(BUCKET, _key(blob.id), first, end))
+            if content.size != blob.size:
+                raise _damaged(blob, f"it has {content.size} bytes instead of {blob.size}")
+            pieces = self._pieces(blob, content.pieces, end - first)
+            yield _verified(blob, pieces) if (first, end) == (0, blob.size) else pieces
 
     def fetch(self, blob_id: str, target: Path) -> Blob:
         """Copy a blob to the file ``target``, and make sure that it is what was kept.
@@ -100,16 +166,188 @@ class Blobs:
             ObjectNotFound: there is none, or its time is over.
             StorageError: it is damaged, or the store cannot be used.
         """
-        raise NotImplementedError
+        blob = self.open(blob_id)
+        with self.read(blob) as pieces, whole_file(target) as write:
+            for piece in pieces:
+                write(piece)
+        return blob
 
     def extend(self, blob_id: str, lifetime: float) -> None:
         """Let a blob live ``lifetime`` seconds from now; one that is gone stays gone."""
-        raise NotImplementedError
+        with writing(self._database) as connection:
+            connection.execute(
+                update(table)
+                .where(table.c.id == blob_id, *self._alive(connection))
+                .values(expires_at=self._clock(connection) + lifetime)
+            )
 
     def delete(self, *blob_ids: str) -> None:
-        """Remove blobs; there need not be any."""
-        raise NotImplementedError
+        """Remove blobs; there need not be any.
+
+        What the store does not remove now, :meth:`expire` removes later.
+
+        Raises:
+            StorageError: the database cannot be used.
+        """
+        for start in range(0, len(blob_ids), _BATCH):
+            with writing(self._database) as connection:
+                claimed = self._claim(connection, blob_ids[start : start + _BATCH])
+            self._remove(claimed)
 
     def expire(self) -> int:
-        """Remove what is too old; returns how many went."""
-        raise NotImplementedError
+        """Remove what is too old or too much; returns how many went.
+
+        What the store does not remove is tried again by a later call, from a minute on.
+
+        Raises:
+            StorageError: the database cannot be used.
+        """
+        gone = self._make_room()
+        while True:
+            with writing(self._database) as connection:
+                old = (
+                    select(table.c.id)
+                    .where(table.c.expires_at <= self._clock(connection))
+                    .order_by(table.c.expires_at)
+                    .limit(_BATCH)
+                    .with_for_update(skip_locked=True)  # others who do the same
+                )
+                claimed = self._claim(connection, connection.scalars(old).all())
+            removed = self._remove(claimed)
+            gone += removed
+            if not removed:
+                return gone
+
+    def _alive(self, connection: Connection) -> Sequence[ColumnElement[bool]]:
+        return table.c.ready, table.c.expires_at > self._clock(connection)
+
+    def _finish(self, blob_id: str, lifetime: float) -> float:
+        with writing(self._database) as connection:
+            moment = self._clock(connection)
+            expires = moment + lifetime
+            made = connection.execute(
+                update(table)
+                .where(table.c.id == blob_id, table.c.expires_at > moment)
+                .values(ready=True, expires_at=expires)
+            ).rowcount
+        if not made:
+            raise StorageError("The object store took too long to keep a file; try again.")
+        return expires
+
+    def _make_room(self) -> int:
+        """Remove the oldest that count while all together are too large."""
+        gone = 0
+        while True:
+            with reading(self._database) as connection:
+                alive = table.c.counted & (table.c.expires_at > self._clock(connection))
+                total = select(func.sum(table.c.size)).where(alive).correlate(None).scalar_subquery()
+                oldest = (
+                    select(table.c.id, table.c.size, total)
+                    .where(alive, table.c.ready)
+                    .order_by(table.c.created_at, table.c.id)
+                    .limit(_BATCH)
+                )
+                rows = connection.execute(oldest).all()
+            excess = int(rows[0][2]) - self._max_bytes if rows else 0
+            chosen = []
+            for blob_id, size, _ in rows:
+                if excess <= 0:
+                    break
+                chosen.append(blob_id)
+                excess -= size
+            if not chosen:
+                return gone
+            with writing(self._database) as connection:
+                claimed = self._claim(connection, chosen)
+            gone += self._remove(claimed)
+
+    def _claim(self, connection: Connection, blob_ids: Sequence[str]) -> Sequence[str]:
+        """Take blobs out of sight; whoever does must remove them. Returns those there were."""
+        return connection.scalars(
+            update(table)
+            .where(table.c.id.in_(blob_ids))
+            .values(ready=False, counted=False, expires_at=self._clock(connection) + _CLAIM_SECONDS)
+            .returning(table.c.id)
+        ).all()
+
+    def _remove(self, claimed: Sequence[str]) -> int:
+        """Remove objects, then rows; returns how many. The rest is left to a later try."""
+        gone, failures = [], 0
+        for blob_id in claimed:
+            try:
+                self._store.discard(BUCKET, _key(blob_id))
+            except SuperresError as exc:
+                _log.warning("A kept file cannot be removed now: %s", exc, exc_info=True)
+                failures += 1
+                if failures == _MAX_FAILURES:
+                    break
+            else:
+                gone.append(blob_id)
+                failures = 0
+        if gone:
+            with writing(self._database) as connection:
+                connection.execute(delete(table).where(table.c.id.in_(gone)))
+        return len(gone)
+
+    def _pieces(self, blob: Blob, pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
+        with self._explained(blob):
+            for piece in pieces:
+                length -= len(piece)
+                yield piece
+        if length > 0:
+            raise _damaged(blob, "it ends too early")
+
+    @contextlib.contextmanager
+    def _explained(self, blob: Blob) -> Iterator[None]:
+        """Tell an object that is missing from one that went with its row."""
+        try:
+            yield
+        except ObjectNotFound as exc:
+            self.open(blob.id)
+            raise _damaged(blob, "it is missing") from exc
+
+
+def _key(blob_id: str) -> str:
+    return f"blobs/{blob_id}"
+
+
+def _blob(row: Row[Any]) -> Blob:
+    return Blob(row.id, row.name, row.media_type, row.size, row.sha256, row.expires_at)
+
+
+def _measure(file: Path) -> tuple[int, str]:
+    """Size and SHA-256."""
+    try:
+        with file.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            return stream.tell(), sha256
+    except OSError as exc:
+        raise OutputError(
+            f"The result could not be kept ({exc.strerror}); make room in [server] data_dir."
+        ) from exc
+
+
+def _verified(blob: Blob, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the pieces, each one late, so that the last comes after the comparison."""
+    sha256, held = hashlib.sha256(), b""
+    for piece in pieces:
+        if held:
+            yield held
+        sha256.update(piece)
+        held = piece
+    if sha256.hexdigest() != blob.sha256:
+        raise _damaged(blob, "its content has changed")
+    if held:
+        yield held
+
+
+def _damaged(blob: Blob, how: str) -> StorageError:
+    return StorageError(
+        f"The kept file {blob.id[:8]}… is damaged in the object store: {how}. Upscale again."
+    )
+
+
+def _plain(name: str) -> str:
+    """The last part of a path in any system's writing, as every database can hold it."""
+    last = re.split(r"[/\\]", name)[-1].replace("\0", "")
+    return last.encode("utf-8", "replace").decode() or "result"

@@ -34,6 +34,9 @@ class Rooted:
     def place(self, bucket: str, key: str) -> tuple[Backend, str]:
         return self._backend, f"{bucket}/{keys.encode(key, on_disk=self._on_disk)}"
 
+    def file(self, bucket: str, key: str) -> Path | None:
+        return None
+
     def has_bucket(self, bucket: str) -> bool:
         return _first(self._backend, f"{bucket}/") is not None
 
@@ -53,6 +56,9 @@ class Folder(Rooted):
         super().__init__(backend, on_disk=True)
         self._folder = folder
 
+    def file(self, bucket: str, key: str) -> Path:
+        return self._folder / self.place(bucket, key)[1]
+
     def has_bucket(self, bucket: str) -> bool:
         return (self._folder / bucket).is_dir()
 
@@ -68,6 +74,9 @@ class Buckets:
         if key.startswith("/") or key.endswith("/"):  # the library would trim it
             raise BadParameter("A key in S3 that starts or ends with / cannot be read from here.")
         return self._connect(bucket), key
+
+    def file(self, bucket: str, key: str) -> Path | None:
+        return None
 
     def has_bucket(self, bucket: str) -> bool:
         _first(self._connect(bucket), None)  # which fails if there is none

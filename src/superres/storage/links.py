@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from collections.abc import Callable
+
+from sqlalchemy import Engine, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from superres.database import reading, writing
+from superres.database.clock import now
+from superres.errors import ObjectNotFound, StorageError
+from superres.storage.tables import service_keys
+
+_NAME = "links"
+_KEY_BYTES = 32
+_MOMENT = re.compile(r"[0-9]{1,12}")
 
 
 class Links:
     """Signs and checks; the key is made once and kept in the database.
 
     Thread-safe; the constructor blocks.
+
+    Args:
+        database: where the key is.
+        clock: seconds since 1970, of this machine; the blob itself goes by the database's.
+
+    Raises:
+        StorageError: the database cannot be used.
     """
 
-    def __init__(self, database: Engine) -> None:
-        self._database = database
+    def __init__(self, database: Engine, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._key = _read_key(database) or _make_key(database)
 
     def path(self, blob_id: str, expires: float) -> str:
         """The address of a blob, without a host: ``/v1/results/<id>?expires=…&signature=…``.
@@ -21,7 +46,8 @@ class Links:
             blob_id: see :class:`superres.storage.blobs.Blob`.
             expires: seconds since 1970; rounded down.
         """
-        raise NotImplementedError
+        moment = str(int(expires))
+        return f"/v1/results/{blob_id}?expires={moment}&signature={self._sign(blob_id, moment)}"
 
     def check(self, blob_id: str, expires: str, signature: str) -> None:
         """Make sure that a link is one of ours and still good (in constant time).
@@ -29,4 +55,34 @@ class Links:
         Raises:
             ObjectNotFound: it is not, or its time is over.
         """
-        raise NotImplementedError
+        ours = self._sign(blob_id, expires).encode()
+        same = hmac.compare_digest(ours, signature.encode("utf-8", "replace"))
+        # Good until that second is over, as it was rounded down.
+        if not (same and _MOMENT.fullmatch(expires) and self._clock() < int(expires) + 1):
+            raise ObjectNotFound("There is no such result, or its time is over; upscale again.")
+
+    def _sign(self, blob_id: str, expires: str) -> str:
+        signed = f"{_NAME}\n{blob_id}\n{expires}".encode("utf-8", "replace")
+        return hmac.new(self._key, signed, hashlib.sha256).hexdigest()
+
+
+def _read_key(database: Engine) -> bytes | None:
+    with reading(database) as connection:
+        query = select(service_keys.c.value).where(service_keys.c.name == _NAME)
+        return connection.scalar(query)
+
+
+def _make_key(database: Engine) -> bytes:
+    """Write a new key, unless another process was quicker; returns the one that is there."""
+    insert = postgresql.insert if database.dialect.name == "postgresql" else sqlite.insert
+    with writing(database) as connection:
+        row = {
+            "name": _NAME,
+            "value": secrets.token_bytes(_KEY_BYTES),
+            "created_at": now(connection),
+        }
+        connection.execute(insert(service_keys).values(row).on_conflict_do_nothing())
+    key = _read_key(database)
+    if key is None:
+        raise StorageError("The key that signs links cannot be kept in the database.")
+    return key

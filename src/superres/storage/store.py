@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -20,6 +21,7 @@ from superres.errors import (
     StorageError,
     SuperresError,
 )
+from superres.storage.files import discard_file, move_file, pieces_of
 from superres.storage.whole import whole_file
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _NO_BUCKET = "NoSuchBucket"  # in what S3 answers, unless the answer has no body
 _CHUNK = 1 << 20
+# What is asked of S3 at once when a client is read to, and so in memory. An answer of S3 may
+# take half a minute in all, which slow clients need for less than a large picture.
+_WINDOW = 8 << 20
 _PARTS = 4  # of 5 MB each, that a large file is in memory with at the same time
 
 
@@ -40,11 +45,21 @@ class Head(NamedTuple):
     etag: str | None
 
 
+class Content(NamedTuple):
+    """An object that is being read: the ``size`` of all of it in bytes, and what was asked for."""
+
+    size: int
+    pieces: Iterator[bytes]
+
+
 class Layout(Protocol):
     """Where buckets and their objects are."""
 
     def place(self, bucket: str, key: str) -> tuple[Backend, str]:
         """Return the backend and the path in it; BadParameter if a key cannot be held."""
+
+    def file(self, bucket: str, key: str) -> Path | None:
+        """Return the file that holds the object where objects are files of this machine."""
 
     def has_bucket(self, bucket: str) -> bool:
         """Return whether there is such a bucket; errors are the backend's own."""
@@ -97,6 +112,48 @@ class ObjectStore:
         with self._at(bucket, key) as (backend, path):
             obstore.put(backend, path, source, max_concurrency=_PARTS)
 
+    def move(self, bucket: str, key: str, source: Path) -> None:
+        """Put a file, which is gone afterwards; at once where it lies on the store's own disk.
+
+        Nobody else may write an object of that name at the same time.
+
+        Raises:
+            OutputError: the store's disk is full.
+        """
+        source.stat()
+        with self._at(bucket, key) as (backend, path):
+            file = self._layout.file(bucket, key)
+            if file is not None:
+                move_file(source, file)
+                return
+            obstore.put(backend, path, source, max_concurrency=_PARTS)
+        source.unlink()
+
+    @contextlib.contextmanager
+    def read(
+        self, bucket: str, key: str, first: int = 0, end: int | None = None
+    ) -> Iterator[Content]:
+        """Open an object and read it in pieces, from byte ``first`` up to ``end`` or its end.
+
+        Where objects are files, one that is deleted meanwhile is read to its end. An object
+        that ends earlier than ``end`` gives that much less.
+
+        Raises:
+            BucketNotFound, ObjectNotFound: there is none of that name.
+        """
+        with self._at(bucket, key):
+            path = self._layout.file(bucket, key)
+            file = None if path is None else path.open("rb")
+        if file is None:
+            size = self.head(bucket, key).size
+            end = size if end is None else min(end, size)
+            yield Content(size, self._windows(bucket, key, first, end))
+            return
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            length = (size if end is None else min(end, size)) - first
+            yield Content(size, self._translated(bucket, key, pieces_of(file, first, length)))
+
     def head(self, bucket: str, key: str) -> Head:
         """Return what is known of an object; BucketNotFound or ObjectNotFound if none is."""
         with self._at(bucket, key) as (backend, path):
@@ -115,6 +172,32 @@ class ObjectStore:
         """Remove an object; there need not be one."""
         with contextlib.suppress(BucketNotFound, ObjectNotFound), self._at(bucket, key) as (b, p):
             obstore.delete(b, p)
+
+    def discard(self, bucket: str, key: str) -> None:
+        """Remove an object and what a :meth:`move` left that was killed; there need be neither."""
+        self.delete(bucket, key)
+        with self._at(bucket, key):
+            file = self._layout.file(bucket, key)
+            if file is not None:
+                discard_file(file)
+
+    def _windows(self, bucket: str, key: str, first: int, end: int) -> Iterator[bytes]:
+        while first < end:
+            with self._at(bucket, key) as (backend, path):
+                window = obstore.get_range(
+                    backend, path, start=first, end=min(end, first + _WINDOW)
+                ).to_bytes()
+            first += len(window)
+            for start in range(0, len(window), _CHUNK):
+                yield window[start : start + _CHUNK]
+
+    def _translated(self, bucket: str, key: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        while True:
+            with self._at(bucket, key):
+                piece = next(pieces, b"")
+            if not piece:
+                return
+            yield piece
 
     @contextlib.contextmanager
     def _at(self, bucket: str, key: str) -> Iterator[tuple[Backend, str]]:

@@ -14,10 +14,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from superres.errors import BadParameter, ModelNotFound, SourceTooLarge
+from superres.server.multipart import Form
 from superres.server.v1.accept import Wanted, wanted
 from superres.server.v1.fields import EstimateFields, UpscaleFields, once, together
 from superres.server.v1.jsonbody import read_members, scalar
-from superres.server.v1.multipart import Form, read_form
+from superres.server.v1.multipart import read_form
 from superres.server.v1.names import disposition, stem_of, stem_of_address
 from superres.settings import Settings
 
@@ -193,7 +194,7 @@ def test_a_form_in_pieces_of_any_size(tmp_path, chunk, order):
     body = (FILE + fields if order else fields + FILE) + END
     form, content = parse(tmp_path, body, chunk=chunk)
     assert form.values == {"scale": "2", "model": "général"}
-    assert (form.file_name, content) == ("a.png", b"\x89PNG\r\n--a not yet\r\n-")
+    assert (form.files[0].name, content) == ("a.png", b"\x89PNG\r\n--a not yet\r\n-")
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,7 @@ def test_a_form_in_pieces_of_any_size(tmp_path, chunk, order):
 )
 def test_how_clients_name_the_file(tmp_path, more, name):
     form, content = parse(tmp_path, part("file", b"x", more) + END)
-    assert (form.file_name, content) == (name, b"x")
+    assert (form.files[0].name, content) == (name, b"x")
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from superres.access import Access, Plan, Quota
+from superres.access import ANONYMOUS, Access, Plan, Quota
 from superres.access.quotas import PERIODS, Quotas, Usage, bounds
 from superres.access.tables import quota_use
 from superres.database import reading
-from superres.errors import QuotaExceeded
+from superres.errors import QuotaExceeded, RateLimited
 from superres.settings import Settings
 
 # A Saturday, in a week that ends in the same month.
@@ -218,3 +218,123 @@ def test_a_plan_without_quota_shows_no_use(access: Access) -> None:
     assert access.usage("a") == []
     access.set_plan("a", Plan(rate=5))
     assert access.usage("a") == []
+
+
+# ---------------------------------------------------------------- several pictures at once
+
+
+def test_several_at_once_count_as_many(quotas: Quotas, owner: str) -> None:
+    quota = Quota(day=10, week=10)
+    quotas.count(owner, quota, 4)
+    quotas.count(owner, quota, 6)
+    assert used(quotas, owner, quota) == {"day": 10, "week": 10}
+    with pytest.raises(QuotaExceeded, match="are used up"):
+        quotas.count(owner, quota)
+    for count in (0, -3):
+        with pytest.raises(ValueError, match="count"):
+            quotas.count(owner, quota, count)
+
+
+@pytest.mark.parametrize("tight", PERIODS)
+def test_all_of_them_or_none(quotas: Quotas, owner: str, tight: str) -> None:
+    quota = Quota(**{**dict.fromkeys(PERIODS, 50), tight: 8})
+    quotas.count(owner, quota, 3)
+    with pytest.raises(QuotaExceeded, match="fewer than 6 are left; send fewer pictures, or"):
+        quotas.count(owner, quota, 6)
+    assert used(quotas, owner, quota) == dict.fromkeys(PERIODS, 3)
+    quotas.count(owner, quota, 5)
+    assert used(quotas, owner, quota) == dict.fromkeys(PERIODS, 8)
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_more_than_there_ever_is(quotas: Quotas, owner: str, before: int) -> None:
+    quota = Quota(day=5, month=100)
+    for _ in range(before):
+        quotas.count(owner, quota)
+    with pytest.raises(QuotaExceeded, match="5 requests a day are never enough for 6 pictures"):
+        quotas.count(owner, quota, 6)
+    assert used(quotas, owner, quota) == {"day": before, "month": before}
+
+
+def test_what_was_for_nothing_is_given_back(quotas: Quotas, owner: str, clock: Clock) -> None:
+    quota = Quota(day=5, month=20)
+    quotas.count(owner, quota, 2)
+    spent = quotas.count(owner, quota, 3)
+    clock.now += timedelta(days=1)  # back to the day that it was taken from
+    quotas.count(owner, quota, 5)
+    quotas.give_back(spent)
+    assert used(quotas, owner, quota) == {"day": 5, "month": 7}
+    clock.now -= timedelta(days=1)
+    assert used(quotas, owner, quota) == {"day": 2, "month": 7}
+    nothing = quotas.count(owner, Quota(), 3)
+    quotas.give_back(nothing)
+    assert used(quotas, owner, quota) == {"day": 2, "month": 7}
+
+
+def test_the_rate_counts_one_request(access: Access) -> None:
+    made = access.create("a")
+    access.set_plan("a", Plan(rate=0.01, burst=2, quota=Quota(day=50)))
+    caller = access.by_token(made.token)
+    access.admit(caller, 20)
+    access.admit(caller, 20)
+    with pytest.raises(RateLimited):
+        access.admit(caller, 1)
+    assert [usage.used for usage in access.usage("a")] == [40]
+
+
+def test_spending_apart_from_the_rate(access: Access) -> None:
+    made = access.create("a")
+    access.set_plan("a", Plan(rate=0.01, burst=1, quota=Quota(day=5)))
+    caller = access.by_token(made.token)
+    access.pace(caller)
+    spent = access.spend(caller, 5)
+    with pytest.raises(QuotaExceeded):
+        access.spend(caller)
+    access.give_back(spent)
+    access.give_back(access.spend(ANONYMOUS, 3))
+    assert [usage.used for usage in access.usage("a")] == [0]
+
+
+def test_many_threads_with_several_each(access: Access) -> None:
+    made = access.create("a")
+    access.set_plan("a", Plan(quota=Quota(day=200, week=100)))
+    caller = access.by_token(made.token)
+
+    def ask(at: int) -> int:
+        count = 1 + at % 7
+        try:
+            spent = access.spend(caller, count)
+        except QuotaExceeded:
+            return 0
+        if at % 3 == 0:
+            access.give_back(spent)
+            return 0
+        return count
+
+    with ThreadPoolExecutor(16) as pool:
+        taken = sum(pool.map(ask, range(160)))
+    assert [usage.used for usage in access.usage("a")] == [taken, taken]
+    assert taken <= 100
+    # What is left fits one by one, to the last.
+    with ThreadPoolExecutor(16) as pool:
+        taken += sum(pool.map(lambda _: ask(7), range(100 - taken + 5)))
+    assert taken == 100
+
+
+def test_many_processes_with_several_each(access: Access, where: Settings) -> None:
+    made = access.create("a")
+    access.set_plan("a", Plan(quota=Quota(day=100, month=500)))
+    program = ASK.replace("admit(caller)", "admit(caller, 3)").replace("range(40)", "range(12)")
+    argv = [sys.executable, "-c", program, where.server.data_dir, where.database.url, made.token]
+    pipe = subprocess.PIPE
+    askers = [subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True) for _ in range(4)]
+    for asker in askers:
+        assert asker.stdout is not None
+        assert asker.stdout.readline() == "ready\n"
+    for asker in askers:
+        assert asker.stdin is not None
+        asker.stdin.write("\n")
+        asker.stdin.flush()
+    admitted = [int(asker.communicate(timeout=120)[0]) for asker in askers]
+    assert sum(admitted) == 33
+    assert [usage.used for usage in access.usage("a")] == [99, 99]

@@ -94,6 +94,28 @@ def reply(
     return lambda stream, _: stream.sendall(whole)
 
 
+def body_of(stream: socket.socket, head: bytes) -> bytes:
+    """The body of a request; some of it may have come with the head."""
+    head, _, body = head.partition(b"\r\n\r\n")
+    fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    while len(body) < int(fields[b"Content-Length"]):
+        piece = stream.recv(65536)
+        if not piece:
+            raise OSError("hung up within the body")
+        body += piece
+    return body
+
+
+def taking(bodies: list[bytes], answer: Answer) -> Answer:
+    """Take a request's body in, then answer; a server that does not resets the connection."""
+
+    def take(stream: socket.socket, head: bytes) -> None:
+        bodies.append(body_of(stream, head))
+        answer(stream, head)
+
+    return take
+
+
 def redirect(location: str, status: str = "302 Found") -> Answer:
     return reply(b"", status, Location=location)
 

@@ -122,6 +122,8 @@ def test_no_form_of_a_host_leads_inside(canary, closed, target, host, scheme):
     with pytest.raises(SourceRefused):
         closed.fetch(f"{scheme}://{host}:{canary.port}/", target)
     assert not target.exists()
+    with pytest.raises(SourceRefused):
+        closed.post(f"{scheme}://{host}:{canary.port}/", b"{}", {}, timeout=10.0)
     assert canary.connections == 0
 
 

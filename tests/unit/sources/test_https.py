@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from superres.errors import SourceRefused, SourceUnreachable
-from tests.unit.sources.servers import Table, redirect, reply, serve
+from tests.unit.sources.servers import Table, redirect, reply, serve, taking
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +89,18 @@ def test_a_certificate_that_nobody_vouches_for(target, local, server_side):
     with serve(reply(), tls=server_side) as server, pytest.raises(SourceUnreachable):
         local(NAMES).fetch(server.url(host="good.example", scheme="https"), target)
     assert server.requests == []
+
+
+def test_posting(local, server_side, trusting, asked):
+    bodies: list[bytes] = []
+    with serve(taking(bodies, reply(b"", "204 x")), tls=server_side) as server:
+        good, bad = (server.url(host=f"{who}.example", scheme="https") for who in ("good", "bad"))
+        assert local(NAMES, tls=trusting).post(good, b"{}", {}, timeout=10.0) == 204
+        for sources, url in ((local(NAMES), good), (local(NAMES, tls=trusting), bad)):
+            with pytest.raises(SourceUnreachable):
+                sources.post(url, b"{}", {}, timeout=10.0)
+    assert asked == ["good.example", "good.example", "bad.example"]
+    assert bodies == [b"{}"]  # nobody else was told anything
 
 
 def test_no_redirect_to_what_anyone_can_read(target, local, server_side, trusting):

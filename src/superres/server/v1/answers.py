@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from superres.errors import ObjectNotFound
 from superres.executors.base import Done
 from superres.pipeline import FileReport, UpscaleOptions
 from superres.pipeline.options import result_name
@@ -21,7 +20,7 @@ from superres.server.spooled import SpooledAnswer
 from superres.server.v1.names import disposition
 from superres.server.v1.schemas import Result
 from superres.server.work import in_thread
-from superres.storage.results import Kept
+from superres.storage.blobs import Blob, Blobs
 
 _PIECE = 1 << 18
 _ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -56,81 +55,78 @@ def name_of(stem: str, options: UpscaleOptions, report: FileReport) -> str:
     return result_name(stem, options, report)
 
 
-def described(kept: Kept, done: Done, public_url: str) -> Result:
-    """The JSON answer about a kept result."""
+def described(blob: Blob, url: str, done: Done) -> Result:
+    """The JSON answer about a kept result that ``url`` leads to."""
     report = done.report
-    path = f"/v1/results/{kept.id}"
     return Result(
-        id=kept.id,
-        url=public_url.rstrip("/") + path,
-        name=kept.name,
+        id=blob.id,
+        url=url,
+        name=blob.name,
         format=report.format,
-        media_type=kept.media_type,
+        media_type=blob.media_type,
         width=report.out_width,
         height=report.out_height,
         source_width=report.width,
         source_height=report.height,
-        bytes=kept.size,
+        bytes=blob.size,
         seconds=round(report.seconds, 3),
         inference_seconds=round(report.inference_seconds, 3),
         queue_seconds=round(done.queue_seconds, 3),
         model=report.model,
         fidelity=report.fidelity,
         scale=round(report.out_width / report.width, 4),
-        expires=datetime.fromtimestamp(kept.expires, UTC),
+        expires=datetime.fromtimestamp(blob.expires, UTC),
     )
 
 
-async def kept_answer(request: Request, kept: Kept) -> Response:
+async def kept_answer(request: Request, blobs: Blobs, blob: Blob, expires: float) -> Response:
     """A kept result, whole or in part (RFC 9110, section 14), or that the client has it.
+
+    Args:
+        request: GET or HEAD.
+        blobs: where ``blob`` is.
+        blob: the result.
+        expires: when the link to it does, in seconds since 1970.
 
     Raises:
         HTTPException: 416, the part asked for is behind the end.
         ObjectNotFound: its time ran out just now.
+        StorageError: it is damaged, or the store cannot be used.
     """
-    etag = f'"{kept.id}"'
+    etag = f'"{blob.id}"'
+    left = max(0, int(min(expires, blob.expires) - time.time()))
     headers = {
         "ETag": etag,
-        "Cache-Control": f"private, max-age={max(0, int(kept.expires - time.time()))}",
-        "Content-Disposition": disposition("inline", kept.name),
+        "Cache-Control": f"private, max-age={left}",
+        "Content-Disposition": disposition("inline", blob.name),
         "Accept-Ranges": "bytes",
         **_INERT,
     }
     known = request.headers.get("if-none-match", "")
     if etag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
         return Response(status_code=304, headers=headers)
-    part = _part_of(request, kept.size, etag)
-    first, end = part or (0, kept.size)
+    part = _part_of(request, blob.size, etag)
+    first, end = part or (0, blob.size)
     status = 206 if part else 200
     if part:
-        headers["Content-Range"] = f"bytes {first}-{end - 1}/{kept.size}"
+        headers["Content-Range"] = f"bytes {first}-{end - 1}/{blob.size}"
     if request.method == "HEAD":
         headers["Content-Length"] = str(end - first)
-        return Response(b"", status, headers, kept.media_type)
-    # Open from here on: whatever becomes of the name, the content is there to the end.
-    file = await in_thread(_open, kept, first)
+        return Response(b"", status, headers, blob.media_type)
+    # Open from here on: whatever becomes of a file's name, its content is there to the end.
+    opened = contextlib.ExitStack()
+    pieces = await in_thread(opened.enter_context, blobs.read(blob, first, end))
 
     async def close() -> None:
-        file.close()
+        opened.close()
 
-    pieces, size = _read(file, end - first), end - first
-    answer = SpooledAnswer(pieces, size, headers, kept.media_type, close)
+    answer = SpooledAnswer(_read(pieces), end - first, headers, blob.media_type, close)
     answer.status_code = status
     return answer
 
 
-def _open(kept: Kept, first: int) -> BinaryIO:
-    try:
-        file = kept.path.open("rb")
-    except FileNotFoundError:
-        raise ObjectNotFound("The time of this result is over; upscale again.") from None
-    file.seek(first)
-    return file
-
-
-async def _read(file: BinaryIO, length: int) -> AsyncIterator[bytes]:
-    while length and (piece := await in_thread(file.read, min(_PIECE, length))):
-        length -= len(piece)
+async def _read(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    while piece := await in_thread(next, pieces, b""):
         yield piece
 
 

@@ -29,7 +29,7 @@ from superres.server.v1.events import Channel, Channels
 from superres.server.v1.fields import EstimateFields, once, with_format
 from superres.server.v1.intake import Intake
 from superres.server.work import in_thread, scratch_folder, times, upscale
-from superres.storage.results import Kept
+from superres.storage.blobs import Blob
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 """What an X-Request-Id must look like to be taken over, see ``superres.server.identity``."""
@@ -132,16 +132,23 @@ class Door:
         app, report = self._app, done.report
         name = name_of(stem, work.options, report)
 
-        def keep() -> Kept:
-            return app.results.open(app.results.keep(work.target, name, MEDIA_TYPES[report.format]))
+        def keep() -> Blob:
+            lifetime = app.settings.server.result_lifetime
+            return app.blobs.keep(work.target, name, MEDIA_TYPES[report.format], lifetime)
 
-        return described(await in_thread(keep), done, app.settings.server.public_url)
+        blob = await in_thread(keep)
+        base = app.settings.server.public_url.rstrip("/")
+        return described(blob, base + app.links.path(blob.id, blob.expires), done)
 
     async def result(self, request: Request) -> Response:
-        """No token is asked for: the id cannot be guessed, and is not logged."""
+        """No token is asked for: the link is signed, and is not logged."""
         request.state.shown_path = "/v1/results/****"
-        kept = await in_thread(self._app.results.open, request.path_params["result_id"])
-        return await kept_answer(request, kept)
+        app, result_id = self._app, request.path_params["result_id"]
+        query = request.query_params
+        expires = query.get("expires", "")
+        app.links.check(result_id, expires, query.get("signature", ""))
+        blob = await in_thread(app.blobs.open, result_id)
+        return await kept_answer(request, app.blobs, blob, float(expires))
 
     async def follow(self, request: Request) -> Response:
         """For a client that sends a picture with an X-Request-Id of its own and wants the

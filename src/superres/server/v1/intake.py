@@ -67,7 +67,7 @@ class Intake:
             known = list(UpscaleFields.model_fields)
             form = await read_form(request, source, known, self._max_bytes)
             fields = together(query, form.values, UpscaleFields.of_text(form.values))
-            return Taken(source, stem_of(form.file_name), fields)
+            return Taken(source, stem_of(form.files[0].name), fields)
         if kind == "application/json":
             return await self._json(request, folder, source, query, caller)
         if await save_body(request, source, self._max_bytes) == 0:

@@ -169,6 +169,16 @@ def in_path(name: str, description: str, pattern: str) -> dict[str, Any]:
     }
 
 
+def of_link() -> list[dict[str, Any]]:
+    """``parameters`` of a link to a result."""
+    told = "From the answer that told the link."
+    query = [("expires", "[0-9]{1,12}"), ("signature", "[0-9a-f]{64}")]
+    return [
+        in_path("result_id", told, "[0-9a-f]{32}"),
+        *({**in_path(name, told, pattern), "in": "query"} for name, pattern in query),
+    ]
+
+
 def _refusal(status: int) -> dict[str, Any]:
     code, description = _REFUSED[status]
     again = status in (429, 503)

@@ -43,7 +43,7 @@ def router(app: App) -> APIRouter:
         responses=openapi.upscale_answers(),
         openapi_extra=openapi.upscale_request(),
     )
-    result_id = openapi.in_path("result_id", "From the answer that told the link.", "[0-9a-f]{32}")
+    link = {"parameters": openapi.of_link()}
     binary = {"schema": {"type": "string", "format": "binary"}}
     pictures = dict.fromkeys(MEDIA_TYPES.values(), binary)
     routes.add_api_route(
@@ -60,7 +60,7 @@ def router(app: App) -> APIRouter:
             304: {"description": "The client has it already (If-None-Match)."},
             **openapi.refusals(404, 416),
         },
-        openapi_extra={"parameters": [result_id]},
+        openapi_extra=link,
     )
     routes.add_api_route(
         "/v1/results/{result_id}",
@@ -77,7 +77,7 @@ def router(app: App) -> APIRouter:
             404: {"description": "It is not, or no more."},
             416: {"description": "The part asked for is behind the end."},
         },
-        openapi_extra={"parameters": [result_id]},
+        openapi_extra=link,
     )
     routes.add_api_route(
         "/v1/requests/{request_id}/events",

@@ -77,7 +77,10 @@ class Result(_Answer):
     url: str = Field(
         description="Link to the picture, for whoever has it; without a host unless [server] "
         "public_url is set.",
-        examples=["/v1/results/3c9d0f3b8f0c4d8e9f7a6b5c4d3e2f10"],
+        examples=[
+            "/v1/results/3c9d0f3b8f0c4d8e9f7a6b5c4d3e2f10?expires=1769860800&signature="
+            "5f0c1d9e7a3b2c4d6e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9a0b1c2d3e4f"
+        ],
     )
     name: str = Field(examples=["photo_x4.png"])
     format: str = Field(examples=["png"])

@@ -1,0 +1,102 @@
+"""When a job will be done, as far as anybody can tell."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, func, select
+
+from superres.database import reading
+from superres.database.clock import Clock
+from superres.jobs.job import UNFINISHED, Job, State
+from superres.jobs.tables import job_items, jobs, slots
+
+# Clients poll; the queue is looked at for all of them together this often.
+_REFRESH_S = 1.0
+# Work per second of a process that has not done anything yet.
+_GUESSED_PACE = 4.0
+_TYPICAL_JOBS = 5
+
+
+@dataclass(frozen=True)
+class _Queued:
+    job_id: str
+    priority: int
+    created_at: float
+    work: float
+
+
+@dataclass(frozen=True)
+class _Seen:
+    at: float
+    queued: tuple[_Queued, ...]
+    pace: float
+
+
+class Forecast:
+    """Guesses waiting times. Thread-safe; blocks.
+
+    Args:
+        database: where jobs and processes are.
+        slot_timeout: silence in seconds after which a process does not count.
+        clock: seconds since 1970.
+    """
+
+    def __init__(self, database: Engine, slot_timeout: float, clock: Clock) -> None:
+        self._database, self._slot_timeout, self._clock = database, slot_timeout, clock
+        self._lock = threading.Lock()
+        self._seen: _Seen | None = None
+
+    def wait_seconds(self, job: Job) -> float:
+        """Seconds until ``job`` is done; 0 if it is."""
+        if job.state.final:
+            return 0.0
+        seen = self._look()
+        own = sum(i.work * (1 - i.progress) for i in job.items if not i.state.final)
+        ahead = sum(
+            each.work
+            for each in seen.queued
+            if each.job_id != job.id
+            and (-each.priority, each.created_at) < (-job.priority, job.created_at)
+        )
+        return (ahead + own) / seen.pace
+
+    def typical(self, connection: Connection, door: str) -> float | None:
+        """The work of a picture from that door of late; None if there was none."""
+        latest = (
+            select(jobs.c.id)
+            .where(jobs.c.state == State.DONE, jobs.c.door == door)
+            .order_by(jobs.c.created_at.desc())
+            .limit(_TYPICAL_JOBS)
+        )
+        query = select(func.avg(job_items.c.work)).where(
+            job_items.c.job_id.in_(latest), job_items.c.state == State.DONE
+        )
+        found: float | None = connection.scalar(query)
+        return found
+
+    def _look(self) -> _Seen:
+        with self._lock:
+            if self._seen is None or time.monotonic() - self._seen.at > _REFRESH_S:
+                self._seen = self._load()
+            return self._seen
+
+    def _load(self) -> _Seen:
+        left = func.sum(job_items.c.work * (1 - job_items.c.progress))
+        queued = (
+            select(job_items.c.job_id, job_items.c.priority, job_items.c.created_at, left)
+            .where(job_items.c.state.in_(UNFINISHED))
+            .group_by(job_items.c.job_id, job_items.c.priority, job_items.c.created_at)
+        )
+        with reading(self._database) as connection:
+            alive = self._clock(connection) - self._slot_timeout
+            paces = connection.scalars(
+                select(slots.c.pace).where(slots.c.seen_at > alive, slots.c.concurrency > 0)
+            ).all()
+            rows = connection.execute(queued).all()
+        known = [pace for pace in paces if pace > 0]
+        usual = sum(known) / len(known) if known else _GUESSED_PACE
+        total = sum(pace if pace > 0 else usual for pace in paces) or usual
+        return _Seen(time.monotonic(), tuple(_Queued(*row) for row in rows), total)

@@ -1,0 +1,66 @@
+"""Lets so many pictures run at a time, the most urgent first.
+
+DBOS claims a few more than run, so that the next one is at hand when one ends and nobody waits
+for the next look at the queue; here those wait.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Closed(Exception):
+    """The gate was closed while somebody waited."""
+
+
+class Gate:
+    """Thread-safe.
+
+    Args:
+        width: how many may be inside.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._free = width
+        self._changed = threading.Condition()
+        self._count = itertools.count()
+        self._waiting: list[tuple[int, int]] = []
+        self._closed = False
+
+    @contextmanager
+    def inside(self, urgency: int) -> Iterator[None]:
+        """Wait until there is room and nobody more urgent waits; lower is more urgent.
+
+        Raises:
+            Closed: the gate is closed.
+        """
+        self._enter(urgency)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += 1
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let nobody in any more; who is inside stays until done."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _enter(self, urgency: int) -> None:
+        place = (urgency, next(self._count))
+        with self._changed:
+            heapq.heappush(self._waiting, place)
+            self._changed.wait_for(
+                lambda: self._closed or (self._free > 0 and self._waiting[0] == place)
+            )
+            if self._closed:
+                raise Closed
+            heapq.heappop(self._waiting)
+            self._free -= 1
+            self._changed.notify_all()

@@ -1,0 +1,205 @@
+"""One picture of a job, from where it is to its result in the store."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import shutil
+import tempfile
+import threading
+import time
+from concurrent.futures import CancelledError
+from dataclasses import replace
+from pathlib import Path
+
+from superres.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    ObjectNotFound,
+    OutputError,
+    Overloaded,
+    StorageError,
+)
+from superres.executors.base import Done, Executor, Running, Work
+from superres.jobs.job import ItemResult
+from superres.jobs.ledger import Ticket
+from superres.jobs.request import FromBlob, FromUrl
+from superres.pipeline import Progress, UpscaleOptions
+from superres.pipeline.options import result_name
+from superres.sources import Sources
+from superres.storage.blobs import Blobs
+
+_log = logging.getLogger("superres.jobs")
+
+MEDIA_TYPES = {
+    "png": "image/png",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "tiff": "image/tiff",
+}
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Until its job has ended, which sets the time that the result has.
+_UNTIL_THE_END_S = 30 * 86_400.0
+_MOST_PATIENCE_S = 5.0
+
+
+class Errand:
+    """A picture that is being done. Its progress may be read, and it stopped, by any thread."""
+
+    def __init__(self, ticket: Ticket) -> None:
+        self.ticket = ticket
+        self.told: tuple[str, float] = ("fetch", 0.0)
+        self._stopped = threading.Event()
+        self._running: Running | None = None
+
+    def stop(self) -> None:
+        """Stop between tiles: it is not wanted any more. Safe to repeat."""
+        self._stopped.set()
+        if (running := self._running) is not None:
+            running.cancel()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody stopped it."""
+        return self._stopped.is_set()
+
+    def progressed(self, progress: Progress) -> None:
+        """How far the upscale is; leaves room for fetching and storing."""
+        self.told = progress.stage, 0.05 + 0.9 * progress.fraction
+
+    def start(self, executor: Executor, work: Work) -> Running:
+        """Hand ``work`` in; waits for room as long as it may.
+
+        Raises:
+            Cancelled: it was stopped.
+            DeadlineExceeded: there was no room before its deadline.
+        """
+        assert work.deadline is not None
+        end = time.monotonic() + work.deadline
+        while True:
+            left = end - time.monotonic()
+            try:
+                if left <= 0:
+                    raise DeadlineExceeded("There was no room for this picture in time.")
+                running = executor.submit(
+                    replace(work, deadline=left), on_progress=self.progressed
+                )
+                break
+            except Overloaded as exc:
+                if self._stopped.wait(min(exc.retry_after, _MOST_PATIENCE_S, max(left, 0.01))):
+                    raise Cancelled("The picture is not wanted any more.") from None
+        self._running = running
+        if self.stopped:
+            running.cancel()
+        return running
+
+
+class Performer:
+    """Does pictures. Thread-safe; blocks.
+
+    Args:
+        executor: enlarges.
+        sources: fetches.
+        blobs: keeps what comes in and goes out.
+        folder: for the files in between.
+    """
+
+    def __init__(self, executor: Executor, sources: Sources, blobs: Blobs, folder: Path) -> None:
+        self._executor, self._sources = executor, sources
+        self._blobs, self._folder = blobs, folder
+
+    def do(self, errand: Errand) -> tuple[ItemResult, str]:
+        """Do a picture; returns what became of it and the model's name.
+
+        Raises:
+            Cancelled: it was stopped.
+            SuperresError: why it failed.
+        """
+        folder: Path | None = None
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="item-", dir=self._folder))
+            return self._do(errand, folder)
+        except OSError as exc:
+            if exc.errno not in _FULL:
+                raise
+            raise OutputError(
+                "The server has no room left on its disk for this picture; hand it in again later."
+            ) from exc
+        finally:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _do(self, errand: Errand, folder: Path) -> tuple[ItemResult, str]:
+        ticket, source, target = errand.ticket, folder / "source", folder / "target"
+        begun = time.monotonic()
+        self._fetch(errand, source)
+        fetched = time.monotonic() - begun
+        left = ticket.max_run - fetched
+        if left <= 0:
+            raise DeadlineExceeded(
+                f"The picture took longer to come than all of it may ({ticket.max_run:g} s)."
+            )
+        work = Work(
+            source,
+            target,
+            deadline=left,
+            request_id=f"{ticket.job_id}.{ticket.position}",
+            recipe=ticket.recipe,
+        )
+        running = errand.start(self._executor, work)
+        try:
+            done = running.future.result()
+        except CancelledError as exc:
+            raise Cancelled("The picture was not done.") from exc
+        errand.told = "store", 0.96
+        return self._keep(errand, done, target, fetched)
+
+    def _fetch(self, errand: Errand, target: Path) -> None:
+        source = errand.ticket.source
+        if isinstance(source, FromBlob):
+            try:
+                self._blobs.fetch(source.blob_id, target)
+            except ObjectNotFound as exc:
+                raise StorageError("The picture is not in the store any more.") from exc
+            return
+        assert isinstance(source, FromUrl)
+        self._sources.fetch(
+            source.url,
+            target,
+            # Asked when it was handed in.
+            caller_may_read=(lambda _bucket, _key: None) if source.may_read else None,
+            cancelled=lambda: errand.stopped,
+            max_bytes=errand.ticket.recipe.rules.max_bytes,
+            trusted=source.trusted,
+            timeout=source.timeout,
+        )
+
+    def _keep(
+        self, errand: Errand, done: Done, target: Path, fetched: float
+    ) -> tuple[ItemResult, str]:
+        report, ticket = done.report, errand.ticket
+        options = ticket.recipe.options
+        if ticket.recipe.ladder:
+            options = UpscaleOptions(scale=round(report.out_width / report.width, 2))
+        name = result_name(ticket.name, options, report)
+        blob = self._blobs.keep(
+            target, name, MEDIA_TYPES[report.format], _UNTIL_THE_END_S, counted=False
+        )
+        result = ItemResult(
+            blob_id=blob.id,
+            name=blob.name,
+            format=report.format,
+            media_type=blob.media_type,
+            width=report.out_width,
+            height=report.out_height,
+            source_width=report.width,
+            source_height=report.height,
+            bytes=blob.size,
+            model=report.model,
+            fidelity=report.fidelity,
+            fetch_seconds=round(fetched, 4),
+            seconds=round(report.seconds, 4),
+            inference_seconds=round(report.inference_seconds, 4),
+            queue_seconds=round(done.queue_seconds, 4),
+        )
+        return result, report.model

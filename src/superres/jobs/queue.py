@@ -1,0 +1,201 @@
+"""Who does what next: queues of DBOS Transact, in the service's own database.
+
+Its tables are in the same SQLite file, or in a schema of their own in the same PostgreSQL
+database, so that a job and its place in the queue are written in one transaction. Each picture
+is a workflow without steps: what there is to know about it is in ``job_items``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions, WorkflowSerializationFormat
+from dbos import error as dbos_error
+from sqlalchemy import Connection, Engine
+
+from superres.database import translated
+from superres.database.sqlite import WRITING
+
+NAME = "superres"
+SCHEMA = "superres_dbos"
+# Pinned: by default it is a hash of the code, and an upgrade would strand what waits.
+VERSION = "1"
+ITEMS, TELL = "superres.items", "superres.tell"
+"""The queues, and the workflows on them: pictures to do, and ends of jobs to tell."""
+
+UNFINISHED = ["PENDING", "ENQUEUED", "DELAYED"]
+_CHUNK = 500
+
+
+def item_id(job_id: str, position: int) -> str:
+    """The workflow of a picture."""
+    return f"{job_id}.{position}"
+
+
+def tell_id(job_id: str, attempt: int) -> str:
+    """The workflow of the ``attempt``-th try to tell that a job has ended."""
+    return f"{job_id}.tell.{attempt}"
+
+
+def urgency(priority: int) -> int:
+    """DBOS's priority, where lower is sooner and unset soonest, of ours."""
+    return 10 - priority
+
+
+class JobQueue:
+    """The queues, from outside: puts in, takes out, gives back. Thread-safe; blocks.
+
+    Args:
+        database: from :func:`superres.database.open_database`.
+
+    Raises:
+        StorageError: DBOS's tables cannot be made or used.
+    """
+
+    def __init__(self, database: Engine) -> None:
+        _quiet()
+        with translated():
+            DBOS.migrate(_url(database), schema=SCHEMA)
+            self._client = DBOSClient(
+                # A writer's transaction holds SQLite's lock from its start.
+                system_database_engine=database.execution_options(**{WRITING: True}),
+                dbos_system_schema=SCHEMA,
+                application_name=NAME,
+                retry_connection_errors=False,
+            )
+
+    def add(self, connection: Connection, job_id: str, positions: Iterable[int], priority: int) -> None:
+        """Queue pictures of a job, in the transaction of ``connection``."""
+        for position in positions:
+            self._enqueue(
+                connection,
+                ITEMS,
+                item_id(job_id, position),
+                (job_id, position, urgency(priority)),
+                {"priority": urgency(priority)},
+            )
+
+    def tell(self, connection: Connection, job_id: str, attempt: int, delay: float = 0.0) -> None:
+        """Queue the ``attempt``-th try, from 1, to tell that a job has ended, in ``delay`` s."""
+        more: dict[str, Any] = {"delay_seconds": delay} if delay > 0 else {}
+        self._enqueue(
+            connection, TELL, tell_id(job_id, attempt), (job_id, attempt), {"priority": 1, **more}
+        )
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        """Take workflows out that are not finished; those that run are not stopped by this."""
+        for chunk in _chunks(ids):
+            with translated():
+                self._client.cancel_workflows(chunk)
+
+    def forget(self, ids: Sequence[str]) -> None:
+        """Remove every trace of workflows."""
+        for chunk in _chunks(ids):
+            with translated():
+                self._client.delete_workflows(chunk)
+
+    def give_back(self, executor_id: str) -> int:
+        """Let others do what that process has claimed; returns how many that are.
+
+        It may still live: what it records about them later is refused, as the claim's token
+        has changed.
+        """
+        with translated():
+            held = self._client.list_workflows(
+                status="PENDING", executor_id=executor_id, load_input=False, load_output=False
+            )
+        for queue in {flow.queue_name or ITEMS for flow in held}:
+            ids = [flow.workflow_id for flow in held if (flow.queue_name or ITEMS) == queue]
+            for chunk in _chunks(ids):
+                self._resume(chunk, queue)
+        return len(held)
+
+    def holders(self) -> set[str]:
+        """The executors that have claimed something and not finished it."""
+        with translated():
+            held = self._client.list_workflows(
+                status="PENDING", load_input=False, load_output=False
+            )
+        return {flow.executor_id for flow in held if flow.executor_id is not None}
+
+    def states(self, ids: Sequence[str]) -> dict[str, str]:
+        """DBOS's state of each workflow that it knows."""
+        found: dict[str, str] = {}
+        for chunk in _chunks(ids):
+            with translated():
+                flows = self._client.list_workflows(
+                    workflow_ids=chunk, load_input=False, load_output=False
+                )
+            found |= {flow.workflow_id: flow.status for flow in flows}
+        return found
+
+    def _resume(self, ids: list[str], queue: str) -> None:
+        try:
+            with translated():
+                self._client.resume_workflows(ids, queue_name=queue)
+        except dbos_error.DBOSNonExistentWorkflowError:  # a job was deleted just now
+            if len(ids) > 1:
+                for each in ids:
+                    self._resume([each], queue)
+
+    def close(self) -> None:
+        """Let go; the database stays open. Safe to repeat."""
+        self._client.destroy()
+
+    def _enqueue(
+        self,
+        connection: Connection,
+        queue: str,
+        workflow_id: str,
+        arguments: tuple[object, ...],
+        more: dict[str, Any],
+    ) -> None:
+        options: EnqueueOptions = {
+            "workflow_name": queue,
+            "queue_name": queue,
+            "workflow_id": workflow_id,
+            "app_version": VERSION,
+            # Nothing that is read from the database is unpickled.
+            "serialization_type": WorkflowSerializationFormat.PORTABLE,
+            **more,  # type: ignore[typeddict-item]
+        }
+        self._client.enqueue_in_transaction(connection, options, *arguments)
+
+
+def configuration(database: Engine, executor_id: str) -> DBOSConfig:
+    """How DBOS is run by the process whose slot is ``executor_id``."""
+    _quiet()
+    return {
+        "name": NAME,
+        "system_database_url": _url(database),
+        "dbos_system_schema": SCHEMA,
+        "executor_id": executor_id,
+        "application_version": VERSION,
+        "run_migrations": False,
+        "use_listen_notify": False,
+        "notification_listener_polling_interval_sec": 1.0,
+        "scheduler_polling_interval_sec": 60.0,
+        "enable_otlp": False,
+        "log_level": "WARNING",
+    }
+
+
+def _url(database: Engine) -> str:
+    url = database.url
+    if url.drivername != "sqlite":
+        url = url.set(drivername="postgresql")
+    return url.render_as_string(hide_password=False)
+
+
+def _quiet() -> None:
+    """Let DBOS log as everything else here does, and only what matters."""
+    logger = logging.getLogger("dbos")
+    if not logger.handlers:  # else it adds one of its own, and keeps its lines to itself
+        logger.addHandler(logging.NullHandler())
+    logger.setLevel(logging.WARNING)
+
+
+def _chunks(ids: Sequence[str]) -> Iterable[list[str]]:
+    return (list(ids[at : at + _CHUNK]) for at in range(0, len(ids), _CHUNK))

@@ -1,0 +1,428 @@
+"""What goes wrong around jobs: each time they end in a state that is true, with a reason."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from sqlalchemy import select
+
+from superres.jobs.tables import job_items, jobs, slots
+from tests.e2e import poison
+from tests.e2e.chaos import FINAL, Client, Sightings, numbered
+from tests.e2e.fleet import Fleet, _free_port, database_of_its_own, fleet
+from tests.e2e.service import PATIENCE, to_png, until
+
+pytestmark = [
+    pytest.mark.skipif(os.name == "nt", reason="signals of Unix"),
+    pytest.mark.slow,
+]
+
+POSTGRES = os.environ.get("SUPERRES_TEST_POSTGRES", "")
+SLOT_TIMEOUT = 3.0
+
+
+def solid(colour: Sequence[int]) -> bytes:
+    return to_png(np.full((64, 64, 3), colour, np.uint8))
+
+
+class Handed:
+    """A job that was handed in, and what becomes of it."""
+
+    def __init__(self, fleet: Fleet, pictures: Sequence[bytes], key: str = "one") -> None:
+        self.fleet = fleet
+        self.client = Client(fleet)
+        self.id = self.client.hand_in(key, pictures)
+
+    def rows(self) -> list[dict[str, object]]:
+        """Its pictures, as the database has them."""
+        query = select(job_items).where(job_items.c.job_id == self.id)
+        with self.fleet.database.connect() as connection:
+            found = connection.execute(query.order_by(job_items.c.position)).mappings()
+            return [dict(row) for row in found]
+
+    def states(self) -> list[str]:
+        return [row["state"] for row in self.rows()]
+
+    def count(self, state: str) -> int:
+        return self.states().count(state)
+
+    @property
+    def state(self) -> str:
+        return self.client.look(self.id)["state"]
+
+    def wait(self) -> None:
+        until(lambda: self.state in FINAL, self.fleet.told)
+
+    def shows(self, *numbers: int | None) -> None:
+        """The links of pictures that are done lead to these; None: that one is not done."""
+        sightings = Sightings()
+        sightings.note(self.client, self.client.look(self.id), numbers)
+        assert not sightings.wrong
+        done = {place for _, place in sightings.results}
+        assert done == {place for place, number in enumerate(numbers) if number is not None}
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet of one server, to be started."""
+    with fleet(tmp_path, settings={"jobs.slot_timeout": SLOT_TIMEOUT}) as made:
+        made.add("serve")
+        yield made
+
+
+def three(fleet: Fleet) -> Handed:
+    """A job whose pictures are in hand and held."""
+    fleet.hold()
+    handed = Handed(fleet, [numbered(n) for n in (1, 2, 3)])
+    until(lambda: handed.count("running") == 3, fleet.told)
+    return handed
+
+
+# ---------------------------------------------------------------- ends
+
+
+def test_asked_to_stop_it_finishes_what_runs(alone: Fleet) -> None:
+    (server,) = alone.members
+    server.settings = {**server.settings, "jobs.concurrency": 2, "server.shutdown_timeout": 30}
+    alone.start()
+    alone.hold()
+    handed = Handed(alone, [numbered(n) for n in (1, 2, 3)])
+    until(lambda: handed.states() == ["running", "running", "waiting"], alone.told)
+    server.signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert server.alive
+    alone.release()
+    assert server.ended() == 0
+    assert handed.states() == ["done", "done", "waiting"]
+    server.start()
+    handed.wait()
+    handed.shows(1, 2, 3)
+    assert [row["attempt"] for row in handed.rows()] == [1, 1, 1]
+
+
+def test_asked_to_stop_what_takes_too_long_waits_again(alone: Fleet) -> None:
+    (server,) = alone.members
+    server.settings = {**server.settings, "server.shutdown_timeout": 1, "jobs.attempts": 1}
+    alone.start()
+    handed = three(alone)
+    server.signal(signal.SIGTERM)
+    assert server.ended() == 0
+    assert handed.states() == ["waiting"] * 3, server.said()
+    assert "Traceback" not in server.said()
+    alone.release()
+    server.start()
+    handed.wait()
+    # To be stopped in order is no failure of the picture: it costs none of its attempts.
+    handed.shows(1, 2, 3)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["with its children", "alone"])
+def test_killed_and_started_again(alone: Fleet, whole: bool) -> None:
+    (server,) = alone.members
+    alone.start()
+    handed = three(alone)
+    server.kill(whole=whole)
+    alone.release()
+    server.start()
+    began = time.monotonic()
+    handed.wait()
+    assert time.monotonic() - began < SLOT_TIMEOUT + 5
+    handed.shows(1, 2, 3)
+    assert [row["attempt"] for row in handed.rows()] == [2, 2, 2]
+    with alone.database.connect() as connection:
+        assert connection.execute(select(slots.c.pid)).scalars().all() == [server.process.pid]
+
+
+def test_killed_so_often_that_it_is_the_picture(alone: Fleet) -> None:
+    """A picture that takes the service down is not tried for ever."""
+    alone.members.clear()
+    alone.script = Path(poison.__file__)
+    server = alone.add("serve", jobs__attempts=2, jobs__concurrency=1)
+    alone.start()
+    handed = Handed(alone, [solid(poison.KILLS_PARENT), numbered(2)])
+    for _ in range(2):
+        until(lambda: not server.alive, alone.told)
+        server.begin()
+    handed.wait()
+    poisoned, other = handed.rows()
+    assert (poisoned["state"], poisoned["error_code"]) == ("failed", "worker_lost")
+    assert "2 times" in poisoned["error_message"]
+    assert other["state"] == "done"
+    assert server.alive
+    handed.shows(None, 2)
+
+
+def test_a_picture_that_kills_its_worker(alone: Fleet) -> None:
+    alone.members.clear()
+    alone.script = Path(poison.__file__)
+    server = alone.add("serve")
+    alone.start()
+    pid = server.process.pid
+    handed = Handed(alone, [numbered(1), solid(poison.KILLS_WORKER), numbered(3), numbered(4)])
+    handed.wait()
+    assert server.process.pid == pid
+    assert server.alive
+    one, poisoned, three, four = handed.rows()
+    assert (poisoned["state"], poisoned["error_code"]) == ("failed", "worker_lost")
+    assert [row["state"] for row in (one, three, four)] == ["done"] * 3
+    handed.shows(1, None, 3, 4)
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_a_picture_that_was_damaged_in_the_store(alone: Fleet) -> None:
+    (server,) = alone.members
+    server.settings = {**server.settings, "jobs.concurrency": 0}
+    alone.start()
+    handed = Handed(alone, [numbered(n) for n in (1, 2, 3)])
+    files = sorted((server.data / "objects").rglob("*"))
+    (first, second, *_) = [
+        path for path in files if path.is_file() and path.read_bytes() in map(numbered, (1, 2))
+    ]
+    if first.read_bytes() != numbered(1):
+        first, second = second, first
+    content = bytearray(first.read_bytes())
+    content[len(content) // 2] ^= 1
+    first.write_bytes(content)
+    second.unlink()
+    alone.add("worker").start()
+    handed.wait()
+    changed, missing, whole = handed.rows()
+    for row in (changed, missing):
+        assert (row["state"], row["error_code"]) == ("failed", "storage_error"), row
+        assert "damaged" in row["error_message"]
+        assert row["attempt"] == 1
+    assert whole["state"] == "done"
+    handed.shows(None, None, 3)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    """A file system of its own at ``folder``; skips where that is not allowed."""
+    folder.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(folder)]
+    if os.geteuid() or shutil.which("mount") is None:
+        pytest.skip("only root can make a small disk")
+    if (done := subprocess.run(mount, capture_output=True, text=True, check=False)).returncode:
+        pytest.skip(f"a small disk cannot be made here: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Leave no room, and return the file that takes it all."""
+    filler = folder / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
+        for size in (1 << 16, 1 << 10, 1):
+            with contextlib.suppress(OSError):
+                while stream.write(bytes(size)):
+                    pass
+    assert shutil.disk_usage(folder).free == 0
+    return filler
+
+
+def test_no_room_on_the_disk(tmp_path: Path) -> None:
+    """The database, the pictures, the results: everything is on one disk, and it is full."""
+    with small_disk(tmp_path / "machines" / "a", "24m"), fleet(tmp_path) as alone:
+        server = alone.add("serve")
+        alone.start()
+        before = three(alone)
+        filler = fill(server.data)
+        # What is handed in now is refused, in words.
+        noise = np.random.default_rng(0).integers(0, 256, (500, 500, 3), np.uint8)
+        answer = server.http.post("/v1/jobs", files=[("file", ("a.png", to_png(noise)))])
+        assert answer.status_code >= 500, answer.text
+        error = answer.json()["error"]
+        assert error["code"] in ("storage_error", "output_error"), error
+        alone.release()
+        time.sleep(2 * SLOT_TIMEOUT)
+        assert server.alive, server.said()
+        filler.unlink()
+        # And what was handed in before has ended, each picture in one way or the other.
+        before.wait()
+        for row in before.rows():
+            if row["state"] == "done":
+                continue
+            assert row["state"] == "failed"
+            assert row["error_code"] in ("storage_error", "output_error"), row
+            assert re.search("room|space|written|kept", row["error_message"]), row
+        again = Handed(alone, [numbered(n) for n in (4, 5)], "again")
+        again.wait()
+        again.shows(4, 5)
+        with alone.database.connect() as connection:
+            assert len(connection.execute(select(jobs.c.id)).all()) == 2
+        assert server.in_flight() == []
+
+
+@pytest.mark.skipif(not hasattr(psutil, "RLIMIT_FSIZE"), reason="limits of Linux")
+def test_a_result_that_finds_no_room(alone: Fleet) -> None:
+    """As far as can be tried without filling a disk: files may not be longer than so much."""
+    (server,) = alone.members
+    alone.start()
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
+    large = to_png(noise)
+    (worker,) = server.workers()
+    before = worker.rlimit(psutil.RLIMIT_FSIZE)
+    worker.rlimit(psutil.RLIMIT_FSIZE, (len(large), before[1]))
+    try:
+        handed = Handed(alone, [large, numbered(2)])
+        handed.wait()
+    finally:
+        worker.rlimit(psutil.RLIMIT_FSIZE, before)
+    failed, done = handed.rows()
+    assert (failed["state"], failed["error_code"]) == ("failed", "output_error"), failed
+    assert re.search("room|written", failed["error_message"])
+    assert done["state"] == "done"
+    handed.shows(None, 2)
+    until(lambda: server.in_flight() == [])
+
+
+# ---------------------------------------------------------------- the database goes away
+
+
+class PrivateServer:
+    """A PostgreSQL of the test's own, that it may stop as rudely as it likes."""
+
+    def __init__(self, folder: Path, programs: Path) -> None:
+        self.folder, self._programs, self.port = folder, programs, _free_port()
+        # It refuses to be run by root.
+        self._who = {"user": "nobody"} if os.geteuid() == 0 else {}
+        if self._who:
+            os.chown(folder, pwd.getpwnam("nobody").pw_uid, -1)
+        self._data = folder / "data"
+        words = ["initdb", "-A", "trust", "-U", "postgres", "-N", "-D", str(self._data)]
+        self._run(words, check=True)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        import psycopg
+
+        words = ["postgres", "-D", str(self._data), "-p", str(self.port), "-k", str(self.folder)]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(self._programs / words[0]), *words[1:]],
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                **self._who,
+            )
+
+        def answers() -> bool:
+            with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url):
+                return True
+            return False
+
+        until(answers, lambda: (self.folder / "log").read_text())
+
+    def stop(self) -> None:
+        """At once, without a word to anybody, as ``pg_ctl stop -m immediate``."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(PATIENCE)
+
+    def _run(self, words: list[str], **how: object) -> None:
+        program = str(self._programs / words[0])
+        subprocess.run([program, *words[1:]], capture_output=True, cwd="/", **self._who, **how)
+
+
+@pytest.fixture
+def private_server() -> Iterator[PrivateServer]:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: float(p.parent.name))
+    if not found or not (found[-1] / "initdb").exists():
+        pytest.skip("there is no PostgreSQL server to start here")
+    # Not below pytest's folder, which others than its owner cannot enter.
+    with tempfile.TemporaryDirectory(prefix="superres-pg-") as folder:
+        server = PrivateServer(Path(folder), found[-1])
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+@contextlib.contextmanager
+def two_machines(folder: Path, database: str) -> Iterator[Fleet]:
+    store = (folder / "store").as_uri()
+    with fleet(folder, database_url=database, storage_url=store) as made:
+        made.add("serve", "a")
+        made.add("worker", "b")
+        made.start()
+        yield made
+
+
+def test_the_database_starts_anew_while_pictures_are_done(
+    tmp_path: Path, private_server: PrivateServer
+) -> None:
+    with two_machines(tmp_path, private_server.url) as fleet:
+        server, worker = fleet.members
+        fleet.hold()
+        numbers = list(range(1, 13))
+        handed = Handed(fleet, [numbered(n) for n in numbers])
+        until(lambda: handed.count("running") == 6, fleet.told)
+        private_server.stop()
+        fleet.release()  # what is done now cannot be written down
+        answer = server.http.get(f"/v1/jobs/{handed.id}")
+        assert answer.status_code == 500, answer.text
+        assert answer.json()["error"]["code"] == "storage_error"
+        time.sleep(SLOT_TIMEOUT + 1)
+        private_server.start()
+        handed.wait()
+        handed.shows(*numbers)
+        assert server.alive
+        assert worker.alive
+        assert max(row["attempt"] for row in handed.rows()) <= 3
+        for member in fleet.members:
+            assert "unexpected" not in member.said().lower(), member.said()
+
+
+def test_connections_that_are_cut_again_and_again(tmp_path: Path) -> None:
+    if not POSTGRES:
+        pytest.skip("SUPERRES_TEST_POSTGRES does not name a PostgreSQL")
+    import psycopg
+
+    with database_of_its_own(POSTGRES) as url, two_machines(tmp_path, url) as fleet:
+        name = url.rpartition("/")[2].partition("?")[0]
+        fleet.hold(0.3)
+        numbers = list(range(1, 21))
+        handed = Handed(fleet, [numbered(n) for n in numbers])
+        cut = 0
+        with psycopg.connect(POSTGRES, autocommit=True) as connection:
+            end = time.monotonic() + 4
+            while time.monotonic() < end:
+                cut += len(
+                    connection.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                        [name],
+                    ).fetchall()
+                )
+                time.sleep(0.2)
+        assert cut > 20
+        handed.wait()
+        handed.shows(*numbers)
+        assert all(member.alive for member in fleet.members)
+
+
+# ---------------------------------------------------------------- time
+
+
+# (clock jumps: see the in-process tests below)
