@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import obstore
 import pytest
 
 from superres.errors import BadParameter, BucketNotFound, ObjectNotFound, SourceTooLarge
@@ -337,22 +336,7 @@ def test_a_slow_reader_is_read_to_the_end(opened, bucket, monkeypatch):
     opened().put(bucket, "a", bytes(20 << 20))
     monkeypatch.setenv("AWS_TIMEOUT", "1s")
     with opened().read(bucket, "a") as found:
-        for size in (8, 8, 4):
+        for size in (8, 4, 4, 4):  # three pauses are more than are tried again
             assert sum(len(next(found.pieces)) for _ in range(size)) == size << 20
             time.sleep(1.2)
         assert next(found.pieces, None) is None
-
-
-def test_a_stream_of_s3_has_that_little_time(opened, bucket, kind, monkeypatch):
-    """The reason for the one above: it would not be, were all of it one answer."""
-    if not kind.startswith("s3"):
-        pytest.skip("no network")
-    opened().put(bucket, "a", bytes(60 << 20))
-    monkeypatch.setenv("AWS_TIMEOUT", "1s")
-    backend, path = opened()._layout.place(bucket, "a")
-    stream = obstore.get(backend, path).stream(min_chunk_size=1 << 20)
-    next(stream)
-    time.sleep(1.5)
-    with pytest.raises(Exception, match="."):
-        for _ in stream:
-            pass

@@ -17,6 +17,8 @@ from superres.server.dialects.ai_solution_kit import answers
 from superres.server.dialects.ai_solution_kit.errors import STATUS as AI_SOLUTION_KIT
 from superres.server.dialects.fsrtwo.answers import refusal as render_fsrtwo
 from superres.server.dialects.fsrtwo.errors import STATUS as FSRTWO
+from superres.server.dialects.picwish.answers import refusal as render_picwish
+from superres.server.dialects.picwish.errors import STATUS as PICWISH
 from superres.server.v1.errors import STATUS as V1
 from superres.server.v1.errors import render as render_v1
 
@@ -29,6 +31,7 @@ DIALECTS: dict[str, tuple[dict, Callable[[Request, Exception], Response]]] = {
     "v1": (V1, render_v1),
     ai_solution_kit.__name__.rpartition(".")[2]: (AI_SOLUTION_KIT, answers.refusal),
     "fsrtwo": (FSRTWO, render_fsrtwo),
+    "picwish": (PICWISH, render_picwish),
 }
 SERVERS_FAULT = (errors.EngineError, errors.OutputError, errors.CapacityError)
 WORDS = "Exactly what was wrong."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -38,7 +37,7 @@ class Rules:
         Raises:
             SourceTooLarge: it has more than ``max_bytes``.
         """
-        if self.max_bytes is not None and (size := os.stat(file).st_size) > self.max_bytes:
+        if self.max_bytes is not None and (size := file.stat().st_size) > self.max_bytes:
             raise SourceTooLarge(
                 f"The file has {size:,} bytes; it may have at most {self.max_bytes:,} here."
             )
@@ -69,7 +68,8 @@ class Rules:
             )
         if self.max_aspect is not None and long > self.max_aspect * short:
             raise UnsupportedFormat(
-                f"{size}; the longer side may be at most {self.max_aspect:g} times the shorter here."
+                f"{size}; the longer side may be at most {self.max_aspect:g} times the shorter "
+                "here."
             )
 
 

@@ -158,9 +158,7 @@ class Ledger:
             moment = self._clock(connection)
             written = connection.execute(
                 update(job_items)
-                .where(
-                    _is(*ticket.key), self._mine(), job_items.c.attempt == ticket.attempt
-                )
+                .where(_is(*ticket.key), self._mine(), job_items.c.attempt == ticket.attempt)
                 .values(state=state, slot=None, finished_at=moment, **values)
             )
             if not written.rowcount:

@@ -81,9 +81,7 @@ class Errand:
             try:
                 if left <= 0:
                     raise DeadlineExceeded("There was no room for this picture in time.")
-                running = executor.submit(
-                    replace(work, deadline=left), on_progress=self.progressed
-                )
+                running = executor.submit(replace(work, deadline=left), on_progress=self.progressed)
                 break
             except Overloaded as exc:
                 if self._stopped.wait(min(exc.retry_after, _MOST_PATIENCE_S, max(left, 0.01))):

@@ -66,7 +66,9 @@ class JobQueue:
                 retry_connection_errors=False,
             )
 
-    def add(self, connection: Connection, job_id: str, positions: Iterable[int], priority: int) -> None:
+    def add(
+        self, connection: Connection, job_id: str, positions: Iterable[int], priority: int
+    ) -> None:
         """Queue pictures of a job, in the transaction of ``connection``."""
         for position in positions:
             self._enqueue(

@@ -208,7 +208,7 @@ class JobRunner:
                 raise _Dropped from None
             except SuperresError as exc:
                 error = exc
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - is told of the picture
                 _log.exception("Picture %d of job %s failed unexpectedly", *reversed(ticket.key))
                 error = EngineError(
                     f"The picture failed unexpectedly ({type(exc).__name__}); the server's log "
@@ -262,14 +262,12 @@ class JobRunner:
             if stopping:
                 time.sleep(_BEAT_S)
             try:
-                moment = self._slots.beat(
-                    self._slot, self._settings.concurrency, self._pace.value
-                )
+                moment = self._slots.beat(self._slot, self._settings.concurrency, self._pace.value)
                 self._skew = moment - time.monotonic()
                 told = self._tell_progress(told)
             except (StorageError, Overloaded) as exc:
                 _log.warning("This process could not say that it lives: %s", exc.public_message)
-            except Exception:
+            except Exception:  # noqa: BLE001 - the next beat may do better
                 _log.exception("This process could not say that it lives")
 
     def _tell_progress(
@@ -312,7 +310,7 @@ class JobRunner:
                 sweeper.sweep(trust_silence=steady > 0 and now - steady > timeout)
             except (StorageError, Overloaded) as exc:
                 _log.warning("Could not sweep: %s", exc.public_message)
-            except Exception:
+            except Exception:  # noqa: BLE001 - the next sweep may do better
                 _log.exception("Could not sweep")
 
     def _running(self) -> list[Errand]:
@@ -320,35 +318,37 @@ class JobRunner:
             return list(self._errands.values())
 
 
-_current: JobRunner | None = None
+# The runner that DBOS calls: it is one for the process, and so are its workflows.
+_current: list[JobRunner] = []
 _one_at_a_time = threading.Lock()
 
 
 def _claim(runner: JobRunner) -> None:
-    global _current
     with _one_at_a_time:
-        if _current is not None:
+        if _current:
             raise BadParameter(
                 "Another service of this process does jobs already; start this one with [jobs] "
                 "concurrency = 0, or as a process of its own."
             )
-        _current = runner
+        _current.append(runner)
 
 
 def _release(runner: JobRunner) -> None:
-    global _current
     with _one_at_a_time:
-        if _current is runner:
-            _current = None
+        if runner in _current:
+            _current.remove(runner)
 
 
 def _do_item(job_id: str, position: int, urgency: int) -> None:
-    if (runner := _current) is None:
-        raise _Dropped
-    runner.do_item(job_id, position, urgency)
+    _only().do_item(job_id, position, urgency)
 
 
 def _tell(job_id: str, attempt: int) -> None:
-    if (runner := _current) is None:
-        raise _Dropped
-    runner.tell(job_id, attempt)
+    _only().tell(job_id, attempt)
+
+
+def _only() -> JobRunner:
+    with _one_at_a_time:
+        if not _current:
+            raise _Dropped
+        return _current[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import uuid
 from collections.abc import Sequence
@@ -75,7 +76,7 @@ class JobService:
             )
         if (found := self._same(new)) is not None:
             return found
-        taken: list[str] = []
+        taken: builtins.list[str] = []
         try:
             sources = [self._take(new, item, taken) for item in new.items]
             with writing(self._database) as connection:
@@ -127,9 +128,7 @@ class JobService:
         """
         with reading(self._database) as connection:
             moment = self._clock(connection)
-            query = select(jobs).where(
-                or_(jobs.c.expires_at.is_(None), jobs.c.expires_at > moment)
-            )
+            query = select(jobs).where(or_(jobs.c.expires_at.is_(None), jobs.c.expires_at > moment))
             if owner is not None:
                 query = query.where(jobs.c.owner == owner)
             if door is not None:
@@ -180,9 +179,7 @@ class JobService:
             self._find(connection, job_id, owner, door)
         with writing(self._database) as connection:
             row = rows.lock(connection, job_id)
-            items = connection.execute(
-                select(job_items).where(job_items.c.job_id == job_id)
-            ).all()
+            items = connection.execute(select(job_items).where(job_items.c.job_id == job_id)).all()
             connection.execute(delete_from(jobs).where(jobs.c.id == job_id))
         if row is None:
             return
@@ -222,7 +219,7 @@ class JobService:
                 )
             return rows.load(connection, [row], self._clock(connection))[0]
 
-    def _take(self, new: NewJob, item: NewItem, taken: list[str]) -> Stored:
+    def _take(self, new: NewJob, item: NewItem, taken: builtins.list[str]) -> Stored:
         if not isinstance(item.source, FromFile):
             return item.source
         lifetime = self._max_wait(new) + len(new.items) * self._max_run(new) + _SPARE

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from sqlalchemy import Connection, Engine, delete, insert, select, text, update
+from sqlalchemy import Engine, delete, insert, select, text, update
 
 from superres.database import reading, writing
 from superres.database.clock import Clock, now
@@ -88,7 +88,7 @@ class Slots:
             query = select(slots.c.id).where(slots.c.leader, slots.c.seen_at > alive)
             leaders = set(connection.scalars(query))
             if leaders:
-                return min(leaders) == slot
+                return bool(min(leaders) == slot)
             connection.execute(update(slots).values(leader=slots.c.id == slot))
             return True
 
@@ -102,9 +102,7 @@ class Slots:
             moment = self._clock(connection)
             # The clock was set back: what was seen in times to come is counted from now.
             connection.execute(
-                update(slots)
-                .where(slots.c.seen_at > moment + self._timeout)
-                .values(seen_at=moment)
+                update(slots).where(slots.c.seen_at > moment + self._timeout).values(seen_at=moment)
             )
             rows = connection.execute(select(slots).where(slots.c.id != slot)).all()
         return [
@@ -139,7 +137,7 @@ def _host() -> str:
     boot = space = ""
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-        space = os.readlink("/proc/self/ns/pid")
+        space = str(Path("/proc/self/ns/pid").readlink())
     return f"{platform.node()[:128]} {boot} {space}"
 
 
@@ -149,7 +147,7 @@ def _ended(row: Any) -> bool:
         return False  # several lives in one process are told apart by silence
     try:
         # Its number may be another's by now. Clocks may have been set since: some slack.
-        return psutil.Process(row.pid).create_time() > row.started_at + 60.0
+        return bool(psutil.Process(row.pid).create_time() > row.started_at + 60.0)
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:

@@ -81,7 +81,7 @@ class Sweeper:
                 step()
             except SuperresError as exc:
                 _log.warning("A sweep could not be finished: %s", exc.public_message)
-            except Exception:
+            except Exception:  # noqa: BLE001 - the others must have their turn
                 _log.exception("A sweep failed")
 
     def give_away(self, *, trust_silence: bool = True) -> int:
@@ -185,7 +185,9 @@ class Sweeper:
             if row is None or not found.rowcount:
                 return False
             self._queue.add(connection, job_id, [position], row.priority)
-        _log.error("Picture %d of job %s was lost from the queue, and waits again", position, job_id)
+        _log.error(
+            "Picture %d of job %s was lost from the queue, and waits again", position, job_id
+        )
         return True
 
     def _late(self) -> Sequence[str]:

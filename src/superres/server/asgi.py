@@ -16,7 +16,7 @@ from superres.app import App
 from superres.errors import PermissionDenied, SuperresError, Unauthenticated
 from superres.server import v1, web
 from superres.server.assets import mount_assets
-from superres.server.dialects import ai_solution_kit, fsrtwo
+from superres.server.dialects import ai_solution_kit, fsrtwo, picwish
 from superres.server.identity import bearer, is_local
 from superres.server.metrics import Metrics
 from superres.server.observe import Observe
@@ -81,6 +81,7 @@ def create_app(app: App) -> FastAPI:
     server.include_router(web.router(app))
     server.include_router(v1.router(app))
     server.include_router(fsrtwo.router(app))
+    server.include_router(picwish.router(app))
     server.include_router(ai_solution_kit.router(app))
     return server
 

@@ -2,7 +2,8 @@
 
 Without them a client that sends a byte a second, or takes one, holds a connection and its
 files for ever ("slow loris", "slow read"), one whose header or trailer never ends fills the
-memory, and one that asks ahead is not missed when it goes.
+memory, and one that asks ahead is not missed when it goes. Answers that have no end of their own
+learn from ``request.state.stopping`` that the server waits for them.
 """
 
 from __future__ import annotations
@@ -50,6 +51,11 @@ def limited(header_timeout: float, stall_timeout: float) -> type[HttpToolsProtoc
                     cycle.disconnected = True
                     cycle.message_event.set()
             super().connection_lost(exc)
+
+        def shutdown(self) -> None:
+            for cycle in self._unfinished:
+                cycle.scope["state"]["stopping"] = True
+            super().shutdown()
 
         def data_received(self, data: bytes) -> None:
             self._unparsed += len(data)

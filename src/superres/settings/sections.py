@@ -126,6 +126,11 @@ class JobsSettings:
     )
     poll_interval: float = setting(0.2, number(0.01), "Time between two looks for waiting work.")
     max_items: int = setting(100, integer(1), "Most pictures of one job.")
+    max_body_bytes: int = setting(
+        1 << 30,
+        SIZE,
+        "Largest form of pictures in all; each of them may have [server] max_body_bytes.",
+    )
     max_waiting: int = setting(10_000, integer(1), "Pictures that may wait before jobs are refused.")
     max_wait: float = setting(86_400.0, number(1), "How long a job may wait to be begun.")
     max_run: float = setting(600.0, number(0.1), "How long one picture of a job may take.")

@@ -16,7 +16,13 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, ins
 
 from superres.database import reading, writing
 from superres.database.clock import Clock, now
-from superres.errors import ObjectNotFound, OutputError, StorageError, SuperresError
+from superres.errors import (
+    BucketNotFound,
+    ObjectNotFound,
+    OutputError,
+    StorageError,
+    SuperresError,
+)
 from superres.storage.store import ObjectStore
 from superres.storage.tables import blobs as table
 from superres.storage.whole import whole_file
@@ -119,9 +125,14 @@ class Blobs:
                 self._make_room()
             self._store.move(BUCKET, _key(blob_id), file)
             expires = self._finish(blob_id, lifetime)
-        except BaseException:
+        except BaseException as exc:
             with contextlib.suppress(SuperresError):
                 self.delete(blob_id)
+            if isinstance(exc, BucketNotFound):
+                raise StorageError(
+                    f"The object store has no bucket {BUCKET}; make it, or name one bucket for "
+                    "all in [storage] url."
+                ) from exc
             raise
         return Blob(blob_id, name, media_type, size, sha256, expires)
 
@@ -174,6 +185,8 @@ class Blobs:
 
     def extend(self, blob_id: str, lifetime: float) -> None:
         """Let a blob live ``lifetime`` seconds from now; one that is gone stays gone."""
+        if not _ID.fullmatch(blob_id):
+            return
         with writing(self._database) as connection:
             connection.execute(
                 update(table)
@@ -189,9 +202,10 @@ class Blobs:
         Raises:
             StorageError: the database cannot be used.
         """
-        for start in range(0, len(blob_ids), _BATCH):
+        known = [blob_id for blob_id in blob_ids if _ID.fullmatch(blob_id)]
+        for start in range(0, len(known), _BATCH):
             with writing(self._database) as connection:
-                claimed = self._claim(connection, blob_ids[start : start + _BATCH])
+                claimed = self._claim(connection, known[start : start + _BATCH])
             self._remove(claimed)
 
     def expire(self) -> int:
@@ -240,7 +254,9 @@ class Blobs:
         while True:
             with reading(self._database) as connection:
                 alive = table.c.counted & (table.c.expires_at > self._clock(connection))
-                total = select(func.sum(table.c.size)).where(alive).correlate(None).scalar_subquery()
+                total = (
+                    select(func.sum(table.c.size)).where(alive).correlate(None).scalar_subquery()
+                )
                 oldest = (
                     select(table.c.id, table.c.size, total)
                     .where(alive, table.c.ready)
@@ -302,7 +318,7 @@ class Blobs:
         """Tell an object that is missing from one that went with its row."""
         try:
             yield
-        except ObjectNotFound as exc:
+        except (ObjectNotFound, BucketNotFound) as exc:
             self.open(blob.id)
             raise _damaged(blob, "it is missing") from exc
 

@@ -38,16 +38,26 @@ def picture(width: int = 256, height: int = 256, kind: str = "PNG", **how: objec
 
 
 class Web:
-    """A web server of the test's own on 127.0.0.1."""
+    """A web server of the test's own on 127.0.0.1.
+
+    Attributes:
+        gate: while it is closed, files whose names begin with "slow" are not answered.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.hits: list[str] = []
+        self.gate = threading.Event()
+        self.gate.set()
         web = self
 
         class Handler(SimpleHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if self.path.startswith("/slow"):
+                    assert web.gate.wait(PATIENCE)
+                super().do_GET()
+
             def log_message(self, *_: object) -> None:
-                web.hits.append(self.path)
+                pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder))
         threading.Thread(target=self._server.serve_forever, daemon=True).start()

@@ -191,9 +191,7 @@ def test_a_body_in_pieces(client):
     ids=range(19),
 )
 def test_bodies_that_are_none(client, body):
-    refused(post(client, body), 400, 680400, "The body ") if body[:5] != b'{"x":' else refused(
-        post(client, body), 400, 680400
-    )
+    refused(post(client, body), 400, 680400)
 
 
 def test_the_longest_body(client):
@@ -284,7 +282,11 @@ def test_who_may_not_ask_is_refused_before_the_body_comes(server):
 
 def allow(*actions: str, resources=("*",)) -> Policy:
     return Policy.from_record(
-        {"statements": [{"effect": "allow", "actions": actions, "resources": resources}]}
+        {
+            "statements": [
+                {"effect": "allow", "actions": list(actions), "resources": list(resources)}
+            ]
+        }
     )
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from dbos import DBOS
-from sqlalchemy import select
+from sqlalchemy import make_url, select
 
 from superres.access import open_access
 from superres.database import open_database, reading
@@ -20,9 +24,32 @@ from superres.settings import JobsSettings, Settings, SourcesSettings
 from superres.sources import Sources
 from superres.storage import open_store
 from superres.storage.blobs import Blobs
-from tests.unit.database.places import settings_at
+from tests.unit.database.places import POSTGRES, settings_at
 
 HERE = SourcesSettings(allow_networks=("127.0.0.1/32",))
+
+
+@contextmanager
+def place(kind: str, folder: Path) -> Iterator[Settings]:
+    """Settings of an empty database, and not only an empty schema: DBOS's has a name of its own,
+    and its queues are whose database it is.
+    """
+    if kind == "sqlite":
+        yield settings_at(folder)
+        return
+    if not POSTGRES:
+        pytest.skip("SUPERRES_TEST_POSTGRES does not name a PostgreSQL")
+    import psycopg
+
+    name = f"t_{secrets.token_hex(8)}"
+    with psycopg.connect(POSTGRES, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    url = make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
+    try:
+        yield settings_at(folder, url)
+    finally:
+        with psycopg.connect(POSTGRES, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def say(job: Job) -> bytes:
@@ -70,7 +97,8 @@ class Service:
     def tries(self, job_id: str) -> list[str]:
         """The state, in the queue, of the first try and those that follow."""
         found = self.queue.states([tell_id(job_id, n) for n in range(1, 20)])
-        assert list(found) and set(found) == {tell_id(job_id, n + 1) for n in range(len(found))}
+        assert found
+        assert set(found) == {tell_id(job_id, n + 1) for n in range(len(found))}
         return [found[tell_id(job_id, n + 1)] for n in range(len(found))]
 
 

