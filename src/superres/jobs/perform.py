@@ -76,20 +76,23 @@ class Errand:
         """
         assert work.deadline is not None
         end = time.monotonic() + work.deadline
-        while True:
-            left = end - time.monotonic()
-            try:
-                if left <= 0:
-                    raise DeadlineExceeded("There was no room for this picture in time.")
-                running = executor.submit(replace(work, deadline=left), on_progress=self.progressed)
-                break
-            except Overloaded as exc:
-                if self._stopped.wait(min(exc.retry_after, _MOST_PATIENCE_S, max(left, 0.01))):
-                    raise Cancelled("The picture is not wanted any more.") from None
+        while (running := self._submit(executor, work, end - time.monotonic())) is None:
+            pass
         self._running = running
         if self.stopped:
             running.cancel()
         return running
+
+    def _submit(self, executor: Executor, work: Work, left: float) -> Running | None:
+        """Hand ``work`` in; None if there was no room, after a pause."""
+        if left <= 0:
+            raise DeadlineExceeded("There was no room for this picture in time.")
+        try:
+            return executor.submit(replace(work, deadline=left), on_progress=self.progressed)
+        except Overloaded as exc:
+            if self._stopped.wait(min(exc.retry_after, _MOST_PATIENCE_S, left)):
+                raise Cancelled("The picture is not wanted any more.") from None
+            return None
 
 
 class Performer:

@@ -13,13 +13,12 @@ from typing import Any
 
 from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions, WorkflowSerializationFormat
 from dbos import error as dbos_error
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
-from superres.database import translated
+from superres.database import reading, translated
 from superres.database.sqlite import WRITING
 
 NAME = "superres"
-SCHEMA = "superres_dbos"
 # Pinned: by default it is a hash of the code, and an upgrade would strand what waits.
 VERSION = "1"
 ITEMS, TELL = "superres.items", "superres.tell"
@@ -57,11 +56,12 @@ class JobQueue:
     def __init__(self, database: Engine) -> None:
         _quiet()
         with translated():
-            DBOS.migrate(_url(database), schema=SCHEMA)
+            schema = schema_of(database)
+            DBOS.migrate(_url(database), schema=schema)
             self._client = DBOSClient(
                 # A writer's transaction holds SQLite's lock from its start.
                 system_database_engine=database.execution_options(**{WRITING: True}),
-                dbos_system_schema=SCHEMA,
+                dbos_system_schema=schema,
                 application_name=NAME,
                 retry_connection_errors=False,
             )
@@ -172,7 +172,7 @@ def configuration(database: Engine, executor_id: str) -> DBOSConfig:
     return {
         "name": NAME,
         "system_database_url": _url(database),
-        "dbos_system_schema": SCHEMA,
+        "dbos_system_schema": schema_of(database),
         "executor_id": executor_id,
         "application_version": VERSION,
         "run_migrations": False,
@@ -182,6 +182,17 @@ def configuration(database: Engine, executor_id: str) -> DBOSConfig:
         "enable_otlp": False,
         "log_level": "WARNING",
     }
+
+
+def schema_of(database: Engine) -> str:
+    """Where DBOS's tables are in PostgreSQL: beside ours, so that services which share a
+    database by schemas of their own do not take each other's work. SQLite has none.
+    """
+    if database.dialect.name != "postgresql":
+        return NAME
+    with reading(database) as connection:
+        ours: str = connection.scalar(text("SELECT current_schema()"))
+    return f"{NAME if ours == 'public' else ours}_dbos"
 
 
 def _url(database: Engine) -> str:

@@ -91,6 +91,14 @@ class JobService:
             self._blobs.delete(*taken)
             raise
 
+    def handed_in(self, new: NewJob) -> Job | None:
+        """The job that :meth:`submit` would give back instead of taking ``new``; None: none.
+
+        Raises:
+            BadParameter: the same idempotency key with another request.
+        """
+        return self._same(new)
+
     def get(self, job_id: str, *, owner: str | None, door: str | None = None) -> Job:
         """A job as it stands.
 

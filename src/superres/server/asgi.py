@@ -20,6 +20,7 @@ from superres.server.dialects import ai_solution_kit, fsrtwo, picwish
 from superres.server.identity import bearer, is_local
 from superres.server.metrics import Metrics
 from superres.server.observe import Observe
+from superres.server.tellers import tellers
 from superres.server.work import in_thread
 
 _FETCHES = 32
@@ -29,6 +30,7 @@ _ACCESS: dict[type[SuperresError], int] = {Unauthenticated: 401, PermissionDenie
 def create_app(app: App) -> FastAPI:
     """The ASGI application over ``app``, which it closes when it shuts down."""
     metrics = Metrics(app.executor)
+    app.runner.tell_with(tellers(app))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -70,6 +70,8 @@ class Expected:
         file_setting: that says so.
         max_value: bytes of a field that is no file. What may be much longer, such as a picture
             in base64, is better named among ``files``.
+        check: is called with the name and value of each of ``fields`` as it comes, before what
+            follows is read, and raises what refuses it.
         unknown: is called with the name of a part that is none of these, and whether it is a
             file, and raises what refuses it. None: such parts are passed over, up to 64.
     """
@@ -82,6 +84,7 @@ class Expected:
     max_file_bytes: int | None = None
     file_setting: str = "[server] max_body_bytes"
     max_value: int = 1024
+    check: Callable[[str, str], object] | None = None
     unknown: Callable[[str, bool], None] | None = None
 
 
@@ -96,7 +99,7 @@ async def read_form(request: Request, expected: Expected, place: Callable[[int],
 
     Raises:
         BadParameter: not well-formed, a field repeated or too long, or too many files; and
-            what ``expected.unknown`` raises.
+            what ``expected.check`` and ``expected.unknown`` raise.
         SourceTooLarge: the body or a file is larger than it may be.
         StorageError: no room on the disk.
         ClientDisconnect: the client went away.
@@ -237,9 +240,11 @@ class _Reader:
             self.form.files.append(Upload(self._name, self._file_name, path, self._size))
         elif not self._skipping:
             try:
-                self.form.values[self._name] = self._value.decode()
+                value = self.form.values[self._name] = self._value.decode()
             except UnicodeDecodeError:
                 raise BadParameter(f"{self._name} is not UTF-8.") from None
+            if self._expected.check is not None:
+                self._expected.check(self._name, value)
 
     def _finished(self) -> None:
         self.ended = True

@@ -131,7 +131,9 @@ class JobsSettings:
         SIZE,
         "Largest form of pictures in all; each of them may have [server] max_body_bytes.",
     )
-    max_waiting: int = setting(10_000, integer(1), "Pictures that may wait before jobs are refused.")
+    max_waiting: int = setting(
+        10_000, integer(1), "Pictures that may wait before jobs are refused."
+    )
     max_wait: float = setting(86_400.0, number(1), "How long a job may wait to be begun.")
     max_run: float = setting(600.0, number(0.1), "How long one picture of a job may take.")
     attempts: int = setting(

@@ -107,6 +107,7 @@ class Blobs:
         blob_id, name = secrets.token_hex(16), _plain(name)
         with writing(self._database) as connection:
             moment = self._clock(connection)
+            until = moment + max(lifetime, _MAKING_SECONDS)
             connection.execute(
                 insert(table).values(
                     id=blob_id,
@@ -117,17 +118,17 @@ class Blobs:
                     ready=False,
                     counted=counted,
                     created_at=moment,
-                    expires_at=moment + max(lifetime, _MAKING_SECONDS),
+                    expires_at=until,
                 )
             )
         try:
             if counted:
                 self._make_room()
             self._store.move(BUCKET, _key(blob_id), file)
-            expires = self._finish(blob_id, lifetime)
+            expires = self._finish(blob_id, until, lifetime)
         except BaseException as exc:
             with contextlib.suppress(SuperresError):
-                self.delete(blob_id)
+                self._abandon(blob_id)
             if isinstance(exc, BucketNotFound):
                 raise StorageError(
                     f"The object store has no bucket {BUCKET}; make it, or name one bucket for "
@@ -235,18 +236,24 @@ class Blobs:
     def _alive(self, connection: Connection) -> Sequence[ColumnElement[bool]]:
         return table.c.ready, table.c.expires_at > self._clock(connection)
 
-    def _finish(self, blob_id: str, lifetime: float) -> float:
+    def _finish(self, blob_id: str, until: float, lifetime: float) -> float:
+        """Let a blob be seen, unless somebody has begun to remove it; returns when it expires."""
         with writing(self._database) as connection:
-            moment = self._clock(connection)
-            expires = moment + lifetime
+            expires = self._clock(connection) + lifetime
             made = connection.execute(
                 update(table)
-                .where(table.c.id == blob_id, table.c.expires_at > moment)
+                .where(table.c.id == blob_id, table.c.expires_at == until)
                 .values(ready=True, expires_at=expires)
             ).rowcount
         if not made:
             raise StorageError("The object store took too long to keep a file; try again.")
         return expires
+
+    def _abandon(self, blob_id: str) -> None:
+        """Remove what is in the making, whether or not its row is still there."""
+        with writing(self._database) as connection:
+            self._claim(connection, [blob_id])
+        self._remove([blob_id])
 
     def _make_room(self) -> int:
         """Remove the oldest that count while all together are too large."""

@@ -47,3 +47,4 @@ def schema() -> Iterator[str]:
     finally:
         with psycopg.connect(POSTGRES, autocommit=True) as connection:
             connection.execute(f"DROP SCHEMA {name} CASCADE")
+            connection.execute(f"DROP SCHEMA IF EXISTS {name}_dbos CASCADE")

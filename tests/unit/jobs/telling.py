@@ -105,7 +105,7 @@ class Service:
 def run(folder: Path, url: str | None, name: str) -> None:
     """Make the tries that are due until this process is killed."""
     service = Service(settings_at(folder, url))
-    deliveries = service.deliveries(attempts=8, pauses=(0.2,))
+    deliveries = service.deliveries(attempts=8, pauses=(1.0,))
     DBOS(config=configuration(service.database, name))
 
     @DBOS.workflow(name=TELL)

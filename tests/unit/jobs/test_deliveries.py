@@ -464,8 +464,12 @@ def test_killed_in_the_middle(service, processes):
 def test_killed_while_a_try_waits(service, processes):
     with listen(BROKEN, OK) as listener:
         job_id = service.ended(listener.url)
-        service.deliveries(pauses=(2.0,)).attempt(job_id, 1)  # and then there is nobody
-        processes.start("one").kill()
+        one = processes.start("one")
+        until(lambda: service.outcome(job_id)[1] == 1)
+        one.kill()
+        one.join(30)
+        assert service.queue.give_back("one") == 0  # it had nothing: the next try is nobody's
+        assert service.tries(job_id)[1] == "DELAYED"
         processes.start("two")
         until(lambda: service.outcome(job_id)[0] == "delivered")
     assert len(listener.bodies) == 2

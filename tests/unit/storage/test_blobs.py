@@ -8,10 +8,13 @@ import os
 import re
 import shutil
 import stat
+from pathlib import Path
 
 import pytest
 
 from superres.errors import ObjectNotFound, OutputError, StorageError
+from superres.settings import Settings, StorageSettings
+from superres.storage import open_store
 from superres.storage.blobs import BUCKET, Blobs
 from tests.unit.storage.conftest import Room, on_disk
 
@@ -336,11 +339,8 @@ def test_a_store_that_is_not_there(
     assert (room.rows(), room.files()) == (0, [])
 
 
+@pytest.mark.parametrize("where", ["sqlite s3"], indirect=True)
 def test_an_s3_that_does_not_answer(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    from superres.storage import open_store
-
-    if not room.settings.storage.url.startswith("s3"):
-        pytest.skip("no network")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     blobs = Blobs(room.database, open_store(room.settings), 1000, clock=room.clock)
     file = room.file()
@@ -350,3 +350,35 @@ def test_an_s3_that_does_not_answer(room: Room, monkeypatch: pytest.MonkeyPatch)
     assert room.rows() == 1  # found again later
     room.clock.now += 60
     assert room.blobs().expire() == 1
+
+
+@pytest.mark.parametrize("where", ["sqlite s3"], indirect=True)
+def test_an_s3_without_our_bucket(room: Room) -> None:
+    store = open_store(Settings(storage=StorageSettings(url="s3://")))
+    blobs = Blobs(room.database, store, 1000, clock=room.clock)
+    with pytest.raises(StorageError, match="no bucket superres; make it") as caught:
+        blobs.keep(room.file(), "a", "image/png", 60)
+    assert caught.value.code == "storage_error"  # and not that a client's bucket is missing
+    assert room.rows() == 0
+
+
+@on_disk
+@pytest.mark.parametrize("swept", ["wholly", "by half"])
+def test_a_blob_that_took_too_long_to_be_put(
+    room: Room, blobs: Blobs, monkeypatch: pytest.MonkeyPatch, swept: str
+) -> None:
+    """Somebody else takes it for that of a dead process meanwhile."""
+    move = room.store.move
+
+    def slowly(bucket: str, key: str, source: Path) -> None:
+        room.clock.now += 3600
+        sweeper = room.blobs()
+        if swept == "by half":
+            sweeper._remove = lambda _: 0  # type: ignore[method-assign]
+        assert sweeper.expire() == (1 if swept == "wholly" else 0)
+        move(bucket, key, source)
+
+    monkeypatch.setattr(room.store, "move", slowly)
+    with pytest.raises(StorageError, match="too long"):
+        blobs.keep(room.file(), "a", "image/png", 60)
+    assert (room.rows(), room.files()) == (0, [])

@@ -4,6 +4,7 @@ Every answer that refuses is ``{"error": {"code", "message", "request_id"}}``, s
 :mod:`superres.server.v1.errors`.
 """
 
-from superres.server.v1.routes import router
+from superres.server.v1.jobs import told
+from superres.server.v1.routes import DOOR, router
 
-__all__ = ["router"]
+__all__ = ["DOOR", "router", "told"]

@@ -20,7 +20,9 @@ _EXAMPLE = (
 # Swagger UI fills in every field of a form that it sees, and these do not go together. Here it
 # does not see them; among the parameters of the address, which may be sent with a form, it does.
 _EXCLUDING = ("width", "height", "megapixels", "quality", "lossless")
-_BINARY = {"type": "string", "format": "binary"}
+BINARY = {"type": "string", "format": "binary"}
+"""Schema of a file."""
+
 _REFUSED = {
     400: ("bad_parameter", "Something in the request is wrong; the message says what."),
     401: (
@@ -30,6 +32,7 @@ _REFUSED = {
     ),
     403: ("permission_denied", "The token's policy does not allow this."),
     404: ("not_found", "There is no such thing, or no more."),
+    410: ("job_expired", "The time of the job's results is over."),
     406: ("not_acceptable", "The header Accept takes nothing that can be given."),
     413: ("image_too_large", "The body or the picture is over a limit, which the message names."),
     415: ("unsupported_format", "The content is not a picture that can be read."),
@@ -68,7 +71,7 @@ def upscale_answers() -> dict[int | str, dict[str, Any]]:
         "(0 to 1) and eta_seconds (null while unknown), then `result` with what JSON answers, "
         "or `error` with what a refusal answers.",
         "content": {
-            "image/*": {"schema": _BINARY},
+            "image/*": {"schema": BINARY},
             "text/event-stream": {"schema": {"type": "string"}},
         },
         "headers": {
@@ -87,18 +90,8 @@ def upscale_answers() -> dict[int | str, dict[str, Any]]:
 
 def upscale_request() -> dict[str, Any]:
     """``openapi_extra`` of ``POST /v1/upscale``."""
-    properties = _properties(UpscaleFields)
-    file = {**_BINARY, "description": "The picture: JPEG, PNG, WebP, TIFF, BMP, GIF, …"}
-    form = {
-        "type": "object",
-        "required": [FILE],
-        "properties": {
-            FILE: file,
-            **{name: schema for name, schema in properties.items() if name not in _EXCLUDING},
-        },
-        "anyOf": [{"properties": {name: properties[name] for name in _EXCLUDING}}],
-        "unevaluatedProperties": False,
-    }
+    properties = properties_of(UpscaleFields)
+    file = {**BINARY, "description": "The picture: JPEG, PNG, WebP, TIFF, BMP, GIF, …"}
     as_json = {
         "type": "object",
         "oneOf": [{"required": ["url"]}, {"required": ["img"]}],
@@ -118,25 +111,46 @@ def upscale_request() -> dict[str, Any]:
         "examples": [{"img": _EXAMPLE, "scale": 2, "format": "png"}],
     }
     return {
-        # Swagger UI fills in what has an example, and would then send it in the address and in
-        # the body: these have none.
-        "parameters": [
-            {**parameter, "schema": _without_examples(parameter["schema"])}
-            for parameter in query(UpscaleFields)
-        ],
+        "parameters": beside_a_body(UpscaleFields),
         "requestBody": {
             "required": True,
             "description": "A form, the bare picture (then the parameters go into the address), "
             "or JSON. What kind of picture it is, is told from its content.",
             "content": {
-                "multipart/form-data": {"schema": form},
+                "multipart/form-data": {"schema": form(UpscaleFields, file)},
                 "application/json": {"schema": as_json},
-                "application/octet-stream": {"schema": _BINARY},
-                "image/*": {"schema": _BINARY},
+                "application/octet-stream": {"schema": BINARY},
+                "image/*": {"schema": BINARY},
             },
         },
         "security": [ANONYMOUS],
     }
+
+
+def form(fields: type[Fields], file: dict[str, Any]) -> dict[str, Any]:
+    """Schema of a form with the field ``file``, which ``file`` describes, and ``fields``."""
+    properties = properties_of(fields)
+    return {
+        "type": "object",
+        "required": [FILE],
+        "properties": {
+            FILE: file,
+            **{name: schema for name, schema in properties.items() if name not in _EXCLUDING},
+        },
+        "anyOf": [{"properties": {name: properties[name] for name in _EXCLUDING}}],
+        "unevaluatedProperties": False,
+    }
+
+
+def beside_a_body(fields: type[Fields]) -> list[dict[str, Any]]:
+    """``parameters`` that may be in the address or in the body.
+
+    Swagger UI fills in what has an example, and would then send it in both: these have none.
+    """
+    return [
+        {**parameter, "schema": _without_examples(parameter["schema"])}
+        for parameter in query(fields)
+    ]
 
 
 def query(fields: type[Fields]) -> list[dict[str, Any]]:
@@ -150,7 +164,7 @@ def query(fields: type[Fields]) -> list[dict[str, Any]]:
             "description": schema.pop("description"),
             "schema": schema,
         }
-        for name, schema in _properties(fields).items()
+        for name, schema in properties_of(fields).items()
     ]
 
 
@@ -196,7 +210,7 @@ def _refusal(status: int) -> dict[str, Any]:
     return answer
 
 
-def _properties(fields: type[Fields]) -> dict[str, dict[str, Any]]:
+def properties_of(fields: type[Fields]) -> dict[str, dict[str, Any]]:
     """Schemas of the fields. That JSON may also say null for nothing is left unsaid."""
     properties: dict[str, dict[str, Any]] = fields.model_json_schema()["properties"]
     return {name: _plain(schema) for name, schema in properties.items()}

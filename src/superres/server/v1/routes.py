@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from superres.app import App
 from superres.server.assets import swagger_page
 from superres.server.errors import answer, guarded
-from superres.server.v1 import events, openapi, schemas
+from superres.server.v1 import events, jobs, openapi, schemas
 from superres.server.v1.accept import MEDIA_TYPES
 from superres.server.v1.door import REQUEST_ID, Door
 from superres.server.v1.errors import render
@@ -128,6 +128,7 @@ def router(app: App) -> APIRouter:
         responses=openapi.refusals(400, 401, 403, 413, 429, 503),
         openapi_extra={**either, "parameters": openapi.query(EstimateFields)},
     )
+    jobs.add_routes(routes, app, token)
     routes.add_api_route("/docs", _reference, methods=["GET", "HEAD"], include_in_schema=False)
     nothing = _Nothing(routes)
     for path in ("/v1", "/v1/{rest:path}"):

@@ -155,15 +155,17 @@ def _facts(job: Job) -> dict[str, Any]:
     item, result = job.items[0], job.items[0].result
     began, ended = item.started_at or 0, item.finished_at or job.finished_at or 0
     elapsed = ended - began if began and ended else 0.0
+    downloaded = 0.0
     if result is not None:
         elapsed = result.seconds
+        downloaded = result.fetch_seconds if job.details["by_url"] else 0.0
     return {
         "return_type": job.details["return_type"],
         "type": job.details["type"],
         "created_at": int(job.created_at),
         "processed_at": int(began),
         "completed_at": int(ended),
-        "download_time": 0 if result is None else round(result.fetch_seconds * 1000),
+        "download_time": round(downloaded * 1000),
         "time_elapsed": round(max(0.0, elapsed) * 1000, 2),
     }
 
