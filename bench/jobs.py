@@ -120,7 +120,7 @@ def finished(fleet: Fleet) -> tuple[int, int]:
     """How many pictures are done, and how many ended in another way."""
     query = select(job_items.c.state, func.count()).group_by(job_items.c.state)
     with fleet.database.connect() as connection:
-        counts: dict[str, int] = dict(connection.execute(query).tuples().all())
+        counts: dict[str, int] = dict(connection.execute(query).all())
     done = counts.pop("done", 0)
     return done, sum(counts.values()) - counts.get("waiting", 0) - counts.get("running", 0)
 

@@ -23,7 +23,7 @@ import httpx
 import numpy as np
 import obstore
 from PIL import Image
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from superres.jobs.tables import job_items, jobs, slots
 from superres.storage.blobs import BUCKET, Blobs
@@ -197,7 +197,7 @@ class Storm:
     jobs: int = 12
     images: int = 4
     kills: int = 5
-    seconds: float = 0.2
+    seconds: float = 0.4
     patience: float = 90.0
 
 
@@ -252,7 +252,7 @@ def rage(fleet: Fleet, storm: Storm) -> Outcome:
     with ThreadPoolExecutor(storm.jobs) as pool:
         clients = [pool.submit(be_a_client, job) for job in names]
         over = lambda: all(c.done() for c in clients)  # noqa: E731
-        killed = _kill(fleet, storm, luck, lambda: len(sightings.results), over, outcome)
+        killed = _kill(fleet, storm, luck, over, outcome)
         for client in clients:
             if (failure := client.exception()) is not None:
                 outcome.wrong.append(str(failure) or repr(failure))
@@ -278,7 +278,6 @@ def _kill(
     fleet: Fleet,
     storm: Storm,
     luck: random.Random,
-    done: Callable[[], int],
     over: Callable[[], bool],
     outcome: Outcome,
 ) -> int:
@@ -287,6 +286,12 @@ def _kill(
     One is for the last member, which stays away; one at least for a server, one for another
     worker; the others for anybody.
     """
+
+    def done() -> int:
+        query = select(func.count()).where(job_items.c.state == "done")
+        with fleet.database.connect() as connection:
+            return connection.execute(query).scalar_one()
+
     *rest, lost = fleet.members
     servers = [m for m in rest if m.command == "serve"]
     workers = [m for m in rest if m.command == "worker"] or servers
@@ -300,7 +305,7 @@ def _kill(
     killed = 0
     for moment, victim in zip(moments, victims, strict=True):
         while not over() and (done() < moment * total or not victim.alive):
-            time.sleep(0.02)
+            time.sleep(0.05)
         time.sleep(luck.uniform(0, 0.5))
         if over():
             break

@@ -26,7 +26,7 @@ from sqlalchemy import Engine
 from superres.database import open_database
 from superres.settings import Settings, load
 from superres.storage import ObjectStore, open_store
-from tests.e2e import held
+from tests.e2e import held, skewed
 from tests.e2e.service import PATIENCE, Service, until
 
 QUICK = {
@@ -232,6 +232,12 @@ class Fleet:
     def release(self) -> None:
         """Tiles take no time."""
         self._brake.unlink(missing_ok=True)
+
+    def set_clock(self, seconds: float) -> None:
+        """Set every member's clock; they must run ``skewed.py``."""
+        part = self._brake.with_suffix(".part")
+        part.write_text(str(seconds))
+        part.replace(self._brake.with_suffix(skewed.SUFFIX))
 
     @property
     def seen_from_outside(self) -> Settings:

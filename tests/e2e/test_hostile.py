@@ -899,7 +899,7 @@ def test_files_are_for_their_owner_only(service: Service) -> None:
     for name in ("superres.db", "superres.db-wal", "superres.db-shm", "secret.key"):
         if (service.data / name).exists() or "-" not in name:
             assert mode(service.data / name) == 0o600, name
-    for name in ("spool", "results"):
+    for name in ("spool", "objects"):
         assert mode(service.data / name) == 0o700
     assert service.http.get(link).status_code == 200
     # While a request is under way, its files too are in folders of their owner's alone.

@@ -20,7 +20,7 @@ import pytest
 from sqlalchemy import select
 
 from superres.jobs.tables import job_items, jobs, slots
-from tests.e2e import poison
+from tests.e2e import poison, skewed
 from tests.e2e.chaos import FINAL, Client, Sightings, numbered
 from tests.e2e.fleet import Fleet, _free_port, database_of_its_own, fleet
 from tests.e2e.service import PATIENCE, to_png, until
@@ -425,4 +425,31 @@ def test_connections_that_are_cut_again_and_again(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- time
 
 
-# (clock jumps: see the in-process tests below)
+@pytest.mark.parametrize("seconds", [3600, -3600], ids=["forward", "back"])
+def test_the_clock_is_set(alone: Fleet, seconds: int) -> None:
+    """Of SQLite's machine; with PostgreSQL it is the server's, and tells the same."""
+    alone.members.clear()
+    alone.script = Path(skewed.__file__)
+    server = alone.add("serve")
+    other = alone.add("worker", jobs__concurrency=1)
+    alone.start()
+    alone.hold()
+    numbers = list(range(1, 7))
+    handed = Handed(alone, [numbered(n) for n in numbers])
+    until(lambda: handed.count("running") == 4, alone.told)
+    alone.set_clock(seconds)
+    time.sleep(3 * SLOT_TIMEOUT)  # who sweeps has had its time
+    assert handed.count("running") == 4, handed.rows()
+    alone.release()
+    handed.wait()
+    handed.shows(*numbers)
+    assert max(row["attempt"] for row in handed.rows()) == 1, "they were begun again"
+    # And a process that is really dead is still found to be.
+    alone.hold()
+    again = Handed(alone, [numbered(n) for n in numbers], "again")
+    until(lambda: again.count("running") == 4, alone.told)
+    other.kill()
+    alone.release()
+    again.wait()
+    again.shows(*numbers)
+    assert server.alive

@@ -557,7 +557,9 @@ def test_a_result_that_the_server_no_longer_has(
     page.locator("#files").set_input_files(picture(tmp_path / "gone.png", 31, 20))
     compared(page)
     link = page.get_by_role("link", name="Download", exact=True)
-    (server.data / "data" / "results" / link.get_attribute("href").rpartition("/")[2]).unlink()
+    blob = urlsplit(link.get_attribute("href")).path.rpartition("/")[2]
+    (kept,) = (server.data / "data" / "objects" / "superres" / "blobs").glob(f"{blob}*")
+    kept.unlink()
     link.click()
     expect(page.locator("#card-text")).to_contain_text("no longer has this result")
     page.locator("#begin").click()

@@ -35,12 +35,16 @@ __all__ = [
 def open_access(settings: Settings, database: Engine) -> Access:
     """Build the :class:`Access` of ``settings``; the key file is made on first start.
 
+    With ``[access] key`` set there is none, and every machine has the same key.
+
     Where rates are counted is not contacted yet: see :meth:`Access.check`.
 
     Raises:
-        StorageError: the database cannot be used; or the key file ``secret.key`` in the data
+        BadParameter: ``[access] key`` is malformed.
+        StorageError: the database cannot be used; the key in ``[access] key`` is not the one
+            that the credentials were made with; or the key file ``secret.key`` in the data
             folder is missing although there are credentials, is not the one that they were
             made with, is damaged, or can be read by other users.
     """
-    key = open_key(settings.server.data_dir, database)
+    key = open_key(settings.server.data_dir, database, settings.access.key)
     return Access(database, key, settings.access.rate_limit_url)

@@ -1,4 +1,6 @@
-"""Secrets at rest: sealed with a key that is in a file of its own, not in the database.
+"""Secrets at rest: sealed with a key that is not in the database.
+
+It is in a file of its own, or in a setting that many machines share.
 
 A door that checks signatures (HMAC) needs the secret itself, so it cannot be hashed. It is
 sealed with AES-256-GCM; the credential's id is authenticated along with it, so that a sealed
@@ -22,13 +24,14 @@ from sqlalchemy import Engine, func, select
 
 from superres.access.tables import credentials
 from superres.database import reading
-from superres.errors import StorageError
+from superres.errors import BadParameter, StorageError
 
 FILE_NAME = "secret.key"
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _FORMAT = b"\x01"
 _WHERE = f"{FILE_NAME} in the data folder (server.data_dir)"
+_SETTING = "[access] key (SUPERRES_ACCESS__KEY)"
 # How long another process may take from making the file to having written it.
 _PATIENCE_S = 2.0
 
@@ -61,8 +64,8 @@ class Sealer:
             return self._cipher.decrypt(nonce, content, credential_id.encode()).decode()
         except (InvalidTag, ValueError) as exc:
             raise StorageError(
-                f"The credential {credential_id} was not made with the {_WHERE}; "
-                "put the file back that it was made with."
+                f"The credential {credential_id} was not made with this service's key; put the "
+                f"one back that it was made with: {_SETTING}, or else the {_WHERE}."
             ) from exc
 
 
@@ -71,14 +74,24 @@ def key_id(key: bytes) -> str:
     return hashlib.sha256(b"superres key id" + key).hexdigest()[:16]
 
 
-def open_key(folder: Path, database: Engine) -> bytes:
-    """Read the key file of ``folder``; make one if there is neither a file nor a credential.
+def open_key(folder: Path, database: Engine, given: str = "") -> bytes:
+    """The key that is ``given``, or else that in the key file of ``folder``.
+
+    A key file is made if there is neither one nor a credential.
+
+    Args:
+        folder: the data folder.
+        database: has the credentials.
+        given: the setting ``[access] key``; the file is not looked at then.
 
     Raises:
-        StorageError: the file is missing although there are credentials (their secrets could
-            never be read again), is not the one that they were made with, is damaged, or can
-            be read by other users.
+        BadParameter: ``given`` is not 32 bytes in URL-safe base64.
+        StorageError: the key is not the one that the credentials were made with; or the file
+            is missing although there are credentials (their secrets could never be read
+            again), is damaged, or can be read by other users.
     """
+    if given:
+        return _checked(given, database)
     path = folder / FILE_NAME
     key = _read(path)
     if key is None:
@@ -92,6 +105,19 @@ def open_key(folder: Path, database: Engine) -> bytes:
         raise StorageError(
             f"The key file {_WHERE} is not the one that the credentials were made with. Put that "
             "one back, from a backup or from the machine that made them."
+        )
+    return key
+
+
+def _checked(given: str, database: Engine) -> bytes:
+    key = _decoded(given.encode())
+    if key is None:
+        raise BadParameter(f"{_SETTING} must be {_KEY_BYTES} bytes in URL-safe base64.")
+    if _sealed_with(database) - {key_id(key)}:
+        raise StorageError(
+            f"The key in {_SETTING} is not the one that the credentials were made with. Set it "
+            f"to that one: what the file {FILE_NAME} of the machine that made them says, if "
+            "they were made without the setting."
         )
     return key
 
@@ -138,18 +164,20 @@ def _read(path: Path) -> bytes | None:
             )
         # The process that is making it has not written it yet.
         if content or time.monotonic() > deadline:
-            return _decoded(content)
+            break
         time.sleep(0.02)
-
-
-def _decoded(content: bytes) -> bytes:
-    try:
-        key = base64.b64decode(content.strip(), altchars=b"-_", validate=True)
-    except ValueError:
-        key = b""
-    if len(key) != _KEY_BYTES:
+    key = _decoded(content)
+    if key is None:
         raise StorageError(
             f"The key file {_WHERE} is damaged. Put a backup in its place; or, if there are no "
             "credentials yet, remove it."
         )
     return key
+
+
+def _decoded(content: bytes) -> bytes | None:
+    try:
+        key = base64.b64decode(content.strip(), altchars=b"-_", validate=True)
+    except ValueError:
+        return None
+    return key if len(key) == _KEY_BYTES else None

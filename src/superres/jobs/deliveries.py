@@ -24,6 +24,7 @@ import hmac
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from sqlalchemy import Engine, select, update
 
@@ -39,6 +40,7 @@ from superres.jobs.tables import jobs
 from superres.settings import JobsSettings
 from superres.sources import Sources
 
+T = TypeVar("T")
 Tell = Callable[[Job], bytes]
 """What is posted when a job has ended: JSON in the words of its door."""
 
@@ -50,6 +52,16 @@ _JITTER = 0.2  # that many times the pause, at most, is added: many that failed 
 _GONE = 410
 _random = secrets.SystemRandom()
 _log = logging.getLogger(__name__)
+
+
+class Insist(Protocol):
+    """Does what it is given, perhaps again and again while the database cannot be used."""
+
+    def __call__(self, ask: Callable[[], T], /) -> T: ...
+
+
+def _once(ask: Callable[[], T], /) -> T:
+    return ask()
 
 
 class Deliveries:
@@ -83,42 +95,28 @@ class Deliveries:
         self._tellers, self._queue = tellers, queue
         self._clock, self._pauses = clock, pauses
 
-    def attempt(self, job_id: str, attempt: int) -> None:
+    def attempt(self, job_id: str, attempt: int, insist: Insist = _once) -> None:
         """Make the ``attempt``-th try, from 1; what became of it is written down with the job.
 
         A try that was made before is not made again; one that was cut short is.
 
+        Args:
+            job_id: of a job that has ended, or is gone.
+            attempt: which try.
+            insist: asks the database; it may ask again, and nobody is told twice for it.
+
         Raises:
-            StorageError, Overloaded: the database cannot be used, so that it may have been told
-                and is not written down; :meth:`reconcile` has it tried again.
+            StorageError, Overloaded: ``insist`` gave up. :meth:`reconcile` has it tried again.
         """
-        with reading(self._database) as connection:
-            row = connection.execute(select(jobs).where(jobs.c.id == job_id)).first()
-            if row is None or row.callback_state != WAITING or row.callback_attempts >= attempt:
-                return
-            [job] = rows.load(connection, [row], self._clock(connection))
-        state, error = self._told(job, callback_from_json(row.callback))
+        due = insist(lambda: self._due(job_id, attempt))
+        if due is None:
+            return
+        state, error = self._told(*due)
         if state == WAITING and attempt >= self._attempts:
             state = FAILED
         if state == FAILED:
             _log.warning("Nobody could be told that the job %s has ended: %s", job_id, error)
-        with writing(self._database) as connection:
-            written = connection.execute(
-                update(jobs)
-                .where(
-                    jobs.c.id == job_id,
-                    jobs.c.callback_state == WAITING,
-                    jobs.c.callback_attempts < attempt,
-                )
-                .values(
-                    callback_state=state,
-                    callback_attempts=attempt,
-                    callback_error=error,
-                    version=jobs.c.version + 1,
-                )
-            )
-            if written.rowcount and state == WAITING:
-                self._queue.tell(connection, job_id, attempt + 1, self._pause(attempt))
+        insist(lambda: self._write(job_id, attempt, state, error))
 
     def reconcile(self) -> int:
         """Queue tries again that were lost, as when the database failed in the middle of one.
@@ -143,6 +141,35 @@ class Deliveries:
             with writing(self._database) as connection:
                 self._queue.tell(connection, job_id, made + 1, self._pause(made + 1))
         return len(lost)
+
+    def _due(self, job_id: str, attempt: int) -> tuple[Job, Callback] | None:
+        """The job and whom to tell; None if this try is not due (any more)."""
+        with reading(self._database) as connection:
+            row = connection.execute(select(jobs).where(jobs.c.id == job_id)).first()
+            if row is None or row.callback_state != WAITING or row.callback_attempts >= attempt:
+                return None
+            [job] = rows.load(connection, [row], self._clock(connection))
+        return job, callback_from_json(row.callback)
+
+    def _write(self, job_id: str, attempt: int, state: str, error: str | None) -> None:
+        """Write down what became of a try, and queue the next, if nobody else has."""
+        with writing(self._database) as connection:
+            written = connection.execute(
+                update(jobs)
+                .where(
+                    jobs.c.id == job_id,
+                    jobs.c.callback_state == WAITING,
+                    jobs.c.callback_attempts < attempt,
+                )
+                .values(
+                    callback_state=state,
+                    callback_attempts=attempt,
+                    callback_error=error,
+                    version=jobs.c.version + 1,
+                )
+            )
+            if written.rowcount and state == WAITING:
+                self._queue.tell(connection, job_id, attempt + 1, self._pause(attempt))
 
     def _told(self, job: Job, callback: Callback) -> tuple[str, str | None]:
         """Try once; return what the callback's state is then, and why if it was not taken."""

@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -123,8 +124,7 @@ class JobRunner:
 
     def _launch(self) -> None:
         DBOS(config=configuration(self._database, self._slot))
-        DBOS.workflow(name=ITEMS, max_recovery_attempts=_CLAIMS)(_do_item)
-        DBOS.workflow(name=TELL, max_recovery_attempts=_CLAIMS)(_tell)
+        _register()
         DBOS.listen_queues([ITEMS, TELL])
         DBOS.launch()
         DBOS.register_queue(
@@ -345,6 +345,13 @@ def _do_item(job_id: str, position: int, urgency: int) -> None:
 
 def _tell(job_id: str, attempt: int) -> None:
     _only().tell(job_id, attempt)
+
+
+@cache
+def _register() -> None:
+    """Once for the process, whatever comes and goes in it."""
+    DBOS.workflow(name=ITEMS, max_recovery_attempts=_CLAIMS)(_do_item)
+    DBOS.workflow(name=TELL, max_recovery_attempts=_CLAIMS)(_tell)
 
 
 def _only() -> JobRunner:

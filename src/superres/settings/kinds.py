@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import math
 import re
@@ -145,6 +146,16 @@ def _url(value: object) -> str:
     return text
 
 
+def _key(value: object) -> str:
+    if value == "":
+        return ""
+    text = _text(value)
+    # Python's decoder skips what does not belong.
+    if not re.fullmatch(r"[A-Za-z0-9_-]{43}=", text) or len(base64.urlsafe_b64decode(text)) != 32:
+        raise ValueError
+    return text
+
+
 # Libraries differ in what they take for a password: it may hold "/", "?" or "@". So all is
 # masked that may be one: up to the last "@", and in a query up to the next "&".
 _PASSWORDS = (
@@ -169,6 +180,7 @@ TEXT = Kind("a text that is not empty", _text)
 LIST = Kind("a list of texts", _list, ",".join)
 NETWORKS = Kind('a list of networks like ["10.0.0.0/8"]', _networks, ",".join)
 URL = Kind("a URL, or nothing", _url, _show_url, guarded=True)
+KEY = Kind("32 bytes in URL-safe base64, or nothing", _key, guarded=True)
 FLAG = Kind("true or false", lambda v: _word(v, _WORDS), lambda v: str(v).lower())
 SIZE = Kind("a size like 1.5GiB, 256MB or a number of bytes", _size, _show_size)
 PATH = Kind("a path", _path)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from superres.settings import folders
 from superres.settings.kinds import (
+    KEY,
     LIST,
     NETWORKS,
     PATH,
@@ -171,6 +172,12 @@ class DatabaseSettings:
 class AccessSettings:
     """Credentials and their limits."""
 
+    key: str = setting(
+        "",
+        KEY,
+        "What secrets are sealed with, as in the file secret.key; empty: that file in data_dir.",
+        secret=True,
+    )
     rate_limit_url: str = setting(
         "memory://", URL, "Where rates are counted: memory://, or redis://host:port/0 for many."
     )

@@ -107,7 +107,7 @@ class Blobs:
         blob_id, name = secrets.token_hex(16), _plain(name)
         with writing(self._database) as connection:
             moment = self._clock(connection)
-            until = moment + max(lifetime, _MAKING_SECONDS)
+            until = moment + _MAKING_SECONDS
             connection.execute(
                 insert(table).values(
                     id=blob_id,

@@ -50,7 +50,9 @@ def client(server):
 def test_as_the_vendors_page_says(client, web):
     """Create, wait as long as one is told, ask again, download."""
     links = [web.put(f"page{n}.png", picture(256 + n)) for n in range(3)]
-    client.finished(client.task(links))  # now it is known how long such pictures take
+    # Now it is known how long such pictures take; the queue is looked at once a second.
+    client.finished(client.task(links))
+    time.sleep(1.1)
     made = requests.post(
         client.host + "/v3/pic/fsrtwo/batch",
         headers=client.headers,

@@ -118,9 +118,7 @@ class Client:
     def __init__(self, host: str, token: str, *, market: bool) -> None:
         self.market = market
         self.url = host + ("/tasks/visual/scale" if market else "/api/tasks/visual/scale")
-        self.headers = (
-            {"Authorization": f"APPCODE {token}"} if market else {"X-API-KEY": token}
-        )
+        self.headers = {"Authorization": f"APPCODE {token}"} if market else {"X-API-KEY": token}
 
     def post(self, picture: bytes | None = None, **fields: object) -> requests.Response:
         """A multipart form, with what the door needs: an answer that waits, and ``type``."""
@@ -171,7 +169,7 @@ def _data(response: requests.Response, message: str | None = "success") -> dict:
     assert (response.status_code, content["status"]) == (200, 200), content
     assert response.headers["content-type"] == "application/json"
     assert list(content) == ["status", "message", "data"]
-    assert content["message"] == message if message else content["message"]
+    assert content["message"] if message is None else content["message"] == message
     return content["data"]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 
 import httpx
 import numpy as np
@@ -14,6 +16,9 @@ from PIL import Image
 
 from superres.engines.base import Session, TileProgram, TileResult
 from superres.engines.fake import FakeEngine
+from superres.executors.inline import InlineExecutor
+from superres.pipeline import Upscaler
+from superres.settings import Settings
 from tests.dialects.conftest import RunningServer, StartServer
 
 
@@ -95,3 +100,101 @@ def error_of(response: httpx.Response) -> dict[str, object]:
     assert error["request_id"] == response.headers["x-request-id"]
     assert str(error["message"]).endswith((".", "?"))
     return error
+
+
+class HeldEngine(FakeEngine):
+    """Computes nothing inside of :meth:`held`, before :meth:`release`."""
+
+    def __init__(self) -> None:
+        self._free = threading.Event()
+        self._free.set()
+        self.entered = threading.Event()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        self.entered.clear()
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        self._free.set()
+
+    def load(self, program: TileProgram, precision: str) -> Session:
+        outer, inner = self, super().load(program, precision)
+
+        class Held:
+            def submit(self, image: np.ndarray) -> Future[TileResult]:
+                outer.entered.set()
+                assert outer._free.wait(60)
+                return inner.submit(image)
+
+            def trim(self) -> None:
+                inner.trim()
+
+        return Held()
+
+
+class Worker:
+    """A server that does jobs, and an engine to hold still.
+
+    Attributes:
+        server: it.
+        client: of it, without a credential.
+        engine: its.
+    """
+
+    def __init__(self, server: RunningServer, client: httpx.Client, engine: HeldEngine) -> None:
+        self.server, self.client, self.engine = server, client, engine
+
+    def submit(
+        self, *pictures: bytes, headers: dict[str, str] | None = None, **fields: str
+    ) -> dict:
+        """Hand a job in; the answer's body."""
+        response = self.client.post(
+            "/v1/jobs",
+            files=[("file", (f"p{at}.png", each)) for at, each in enumerate(pictures)],
+            data=fields,
+            headers=headers,
+        )
+        assert response.status_code == 202, response.text
+        return response.json()
+
+    def get(self, job_id: str, headers: dict[str, str] | None = None) -> dict:
+        response = self.client.get(f"/v1/jobs/{job_id}", headers=headers)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def finished(self, job_id: str, headers: dict[str, str] | None = None) -> dict:
+        """The job, once it is."""
+        until = time.monotonic() + 60
+        while (job := self.get(job_id, headers))["finished"] is None:
+            assert time.monotonic() < until, job
+            time.sleep(0.05)
+        return job
+
+    def credential(self, name: str) -> dict[str, str]:
+        """The header of a new credential of that name."""
+        return {"Authorization": f"Bearer {self.server.access.create(name).token}"}
+
+
+@pytest.fixture(scope="module")
+def worker(start_server: StartServer) -> Iterator[Worker]:
+    """Of the servers of one module only this one does jobs."""
+    engine = HeldEngine()
+    server = start_server(
+        {"jobs.concurrency": 3, "sources.allow_networks": ["127.0.0.0/8"]},
+        executor=InlineExecutor(Upscaler(Settings(), engine=engine)),
+    )
+    with httpx.Client(base_url=server.url, timeout=60) as made:
+        yield Worker(server, made, engine)
+    engine.release()
+
+
+@pytest.fixture
+def held(worker: Worker) -> Iterator[Worker]:
+    """The same, held still until the test releases it, or ends."""
+    with worker.engine.held():
+        yield worker

@@ -429,7 +429,6 @@ def test_where_the_disk_has_no_room(client, server, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    monkeypatch.setattr("superres.storage.results.shutil.copyfile", full)
     response = client.post("/v1/upscale", content=picture(), headers={"Accept": "application/json"})
     assert (response.status_code, error_of(response)["code"]) == (500, "output_error")
     assert str(server.app.settings.server.data_dir) not in response.text

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,9 @@ from superres.access import open_access
 from superres.access.sealing import Sealer, open_key
 from superres.access.tables import credentials
 from superres.database import reading, writing
-from superres.errors import StorageError
-from superres.settings import Settings
+from superres.errors import BadParameter, StorageError
+from superres.settings import Settings, describe, load
+from superres.settings.environment import forget_secrets
 
 OPEN = """
 import sys
@@ -144,6 +146,77 @@ def test_processes_that_start_together_agree(where: Settings) -> None:
     assert len(keys) == 1
     assert len(keys.pop()) == 64
     assert {starter.returncode for starter in starters} == {0}
+
+
+def with_key(where: Settings, key: bytes) -> Settings:
+    text = base64.urlsafe_b64encode(key).decode()
+    return replace(where, access=replace(where.access, key=text))
+
+
+def test_a_key_of_the_environment_needs_no_file(where: Settings, database: Engine) -> None:
+    given = with_key(where, bytes(range(200, 232)))  # whose text has both - and _
+    made = open_access(given, database).create("a")
+    assert not key_file(where).exists()
+    with reading(database) as connection:
+        row = connection.execute(credentials.select()).one()
+    assert Sealer(bytes(range(200, 232))).open(made.id, row.secret) == made.secret
+    assert open_access(given, database).secret_of(made.id)[1] == made.secret
+
+
+def test_many_machines_take_over_the_key_of_the_first(where: Settings, database: Engine) -> None:
+    made = open_access(where, database).create("a")
+    text = key_file(where).read_text()
+    settings = load(None, {}, {"SUPERRES_ACCESS__KEY": text})
+    elsewhere = replace(where, server=replace(where.server, data_dir=Path("/nowhere")))
+    second = open_access(replace(elsewhere, access=settings.access), database)
+    assert second.secret_of(made.id)[1] == made.secret
+
+
+def test_the_setting_beats_the_file(where: Settings, database: Engine) -> None:
+    open_key(where.server.data_dir, database)
+    key_file(where).chmod(0o644)
+    key_file(where).write_bytes(b"damaged")
+    assert open_access(with_key(where, bytes(32)), database).create("a")
+
+
+def test_another_key_in_the_setting(where: Settings, database: Engine) -> None:
+    open_access(with_key(where, bytes(32)), database).create("a")
+    with pytest.raises(StorageError, match=r"\[access\] key .* is not the one") as caught:
+        open_access(with_key(where, bytes([1] * 32)), database)
+    assert base64.urlsafe_b64encode(bytes([1] * 32)).decode() not in str(caught.value)
+    with pytest.raises(StorageError, match="is missing, and there are credentials"):
+        open_access(where, database)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hunter2",
+        "A" * 43,
+        "A" * 42 + "==",
+        "A" * 20 + "\n" + "A" * 23 + "=",
+        "A" * 64,
+        "é" * 43 + "=",
+    ],
+)
+def test_a_malformed_key_is_not_repeated(where: Settings, database: Engine, text: str) -> None:
+    with pytest.raises(BadParameter, match="32 bytes in URL-safe base64") as caught:
+        load(None, {}, {"SUPERRES_ACCESS__KEY": text})
+    assert text not in str(caught.value)
+    with pytest.raises(BadParameter, match="32 bytes in URL-safe base64") as caught:
+        open_key(where.server.data_dir, database, text)
+    assert text not in str(caught.value)
+
+
+def test_the_key_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = base64.urlsafe_b64encode(bytes(32)).decode()
+    settings = load(None, {}, {"SUPERRES_ACCESS__KEY": text})
+    assert settings.access.key == text
+    assert text not in repr(settings)
+    assert {row.name: row for row in describe(settings)}["access.key"].value == "****"
+    monkeypatch.setattr(os, "environ", {"SUPERRES_ACCESS__KEY": text, "LANG": "C"})
+    forget_secrets()
+    assert os.environ == {"LANG": "C"}
 
 
 def test_sealed_differently_every_time() -> None:

@@ -15,7 +15,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Column, Connection, Engine, MetaData, Table, select, text
 from sqlalchemy.exc import StatementError
 
-import superres.access.tables  # noqa: F401 -- its tables join the metadata
+import superres.access.tables
+import superres.jobs.tables
+import superres.storage.tables  # noqa: F401 -- their tables join the metadata
 from superres.database import migrate, open_database, reading, writing
 from superres.database.columns import UtcDateTime
 from superres.database.tables import metadata
@@ -36,7 +38,11 @@ open_database(load(None, {"server.data_dir": sys.argv[1], "database.url": sys.ar
 
 
 def test_the_migrations_make_what_is_declared(database: Engine) -> None:
-    assert set(metadata.tables) >= {"credentials", "quota_use"}
+    assert set(metadata.tables) == {
+        *("credentials", "quota_use"),
+        *("jobs", "job_items", "slots"),
+        *("blobs", "service_keys"),
+    }
     with reading(database) as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []

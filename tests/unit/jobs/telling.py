@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import secrets
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from dbos import DBOS
-from sqlalchemy import make_url, select
+from sqlalchemy import select
 
 from superres.access import open_access
 from superres.database import open_database, reading
@@ -24,32 +20,9 @@ from superres.settings import JobsSettings, Settings, SourcesSettings
 from superres.sources import Sources
 from superres.storage import open_store
 from superres.storage.blobs import Blobs
-from tests.unit.database.places import POSTGRES, settings_at
+from tests.unit.database.places import settings_at
 
 HERE = SourcesSettings(allow_networks=("127.0.0.1/32",))
-
-
-@contextmanager
-def place(kind: str, folder: Path) -> Iterator[Settings]:
-    """Settings of an empty database, and not only an empty schema: DBOS's has a name of its own,
-    and its queues are whose database it is.
-    """
-    if kind == "sqlite":
-        yield settings_at(folder)
-        return
-    if not POSTGRES:
-        pytest.skip("SUPERRES_TEST_POSTGRES does not name a PostgreSQL")
-    import psycopg
-
-    name = f"t_{secrets.token_hex(8)}"
-    with psycopg.connect(POSTGRES, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    url = make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
-    try:
-        yield settings_at(folder, url)
-    finally:
-        with psycopg.connect(POSTGRES, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def say(job: Job) -> bytes:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
 import logging
 import multiprocessing
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -23,24 +25,28 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from superres.database.clock import now
 from superres.errors import StorageError
 from superres.jobs.deliveries import PAUSES
-from superres.jobs.queue import SCHEMA, TELL, tell_id
+from superres.jobs.queue import schema_of, tell_id
 from superres.settings import SourcesSettings
 from superres.sources import Sources
-from tests.unit.database.places import ENGINES
-from tests.unit.jobs.telling import Service, place, run, say
+from tests.unit.database.places import ENGINES, place
+from tests.unit.jobs.telling import Service, run, say
 from tests.unit.sources.servers import Answer, Server, redirect, reply, serve, silent, taking
 
 OK, BROKEN = reply(b"thanks"), reply(b"", "500 x")
 
 
-@pytest.fixture(params=ENGINES)
-def where(request, tmp_path):
-    with place(request.param, tmp_path) as settings:
-        yield settings
+@pytest.fixture(scope="module", params=ENGINES)
+def service(request, tmp_path_factory) -> Iterator[Service]:
+    """For all tests that look at jobs of their own alone."""
+    with place(request.param, tmp_path_factory.mktemp("service")) as settings:
+        service = Service(settings)
+        yield service
+        service.close()
 
 
 @pytest.fixture
-def service(where) -> Iterator[Service]:
+def alone(where) -> Iterator[Service]:
+    """One whose tries are all made by processes of the test's."""
     service = Service(where)
     yield service
     service.close()
@@ -81,11 +87,13 @@ def listen(*answers: Answer) -> Iterator[Listener]:
         yield listener
 
 
-def delays(service: Service) -> list[float]:
-    """Seconds that tries wait for, in the order of the tries."""
-    client = DBOSClient(system_database_engine=service.database, dbos_system_schema=SCHEMA)
+def delays(service: Service, job_id: str) -> list[float]:
+    """Seconds that tries of a job wait for, in their order."""
+    client = DBOSClient(
+        system_database_engine=service.database, dbos_system_schema=schema_of(service.database)
+    )
     try:
-        flows = client.list_workflows(queue_name=TELL, status="DELAYED")
+        flows = client.list_workflows(status="DELAYED", workflow_id_prefix=f"{job_id}.tell.")
     finally:
         client.destroy()
     flows.sort(key=lambda flow: flow.workflow_id)
@@ -154,7 +162,7 @@ def test_pauses_grow(service):
         deliveries = service.deliveries(attempts=9)
         for attempt in range(1, 5):
             deliveries.attempt(job_id, attempt)
-    waits = delays(service)
+    waits = delays(service, job_id)
     assert len(waits) == 4
     for wait, least in zip(waits, (100, 200, 200, 200), strict=True):
         assert least - 2 <= wait <= least * 1.2 + 2  # the clock goes on while it is queued
@@ -248,7 +256,7 @@ def test_a_door_that_makes_a_mistake(service, caplog):
 @pytest.fixture
 def signed(service):
     """A credential, and what is posted of a job whose end it signs, tried twice."""
-    credential = service.access.create("me")
+    credential = service.access.create(secrets.token_hex(8))
     with listen(BROKEN, OK) as listener:
         job_id = service.ended(listener.url, signed_by=credential.id)
         started = 1_700_000_000  # which no library takes for now
@@ -287,11 +295,11 @@ def test_a_signature_by_hand(signed):
 
 
 def test_a_revoked_credential_signs_nothing(service):
-    credential = service.access.create("me")
+    credential = service.access.create("revoked")
     with listen(BROKEN) as listener:
         job_id = service.ended(listener.url, signed_by=credential.id)
         service.deliveries().attempt(job_id, 1)
-        service.access.revoke("me")
+        service.access.revoke("revoked")
         service.deliveries().attempt(job_id, 2)
         assert listener.server.connections == 1
     assert service.outcome(job_id) == (
@@ -386,6 +394,29 @@ def test_a_try_and_the_next_are_written_down_together_or_not_at_all(service, mon
     assert service.tries(job_id) == ["ENQUEUED"]
 
 
+def test_nobody_is_told_twice_because_the_database_was_away(service, monkeypatch):
+    tell, times = service.queue.tell, []
+
+    def full(*how: object) -> None:
+        times.append(how)
+        if len(times) < 3:
+            raise StorageError("The disk is full.")
+        tell(*how)
+
+    def insist(ask):
+        while True:
+            with contextlib.suppress(StorageError):
+                return ask()
+
+    with listen(BROKEN) as listener:
+        job_id = service.ended(listener.url)
+        monkeypatch.setattr(service.queue, "tell", full)
+        service.deliveries().attempt(job_id, 1, insist)
+        assert listener.server.connections == 1
+    assert service.outcome(job_id)[:2] == ("waiting", 1)
+    assert service.tries(job_id) == ["ENQUEUED", "DELAYED"]
+
+
 def test_tries_that_were_lost_are_found(service):
     with listen(BROKEN, OK) as listener:
         first, second, told = (service.ended(listener.url) for _ in range(3))
@@ -442,34 +473,33 @@ def until(true, seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
-def test_killed_in_the_middle(service, processes):
+def test_killed_in_the_middle(alone, processes):
     """After a try that failed, within the second; another process tells, and tells it once."""
     with listen(BROKEN, silent(b""), BROKEN, OK) as listener:
-        job_id = service.ended(listener.url)
+        job_id = alone.ended(listener.url)
         one = processes.start("one")
         until(lambda: len(listener.bodies) == 2)
         one.kill()
         one.join(30)
-        assert service.outcome(job_id) == ("waiting", 1, "The address answered with 500.")
-        assert service.queue.give_back("one") == 1  # as the sweeper does with the dead
+        assert alone.outcome(job_id) == ("waiting", 1, "The address answered with 500.")
+        assert alone.queue.give_back("one") == 1  # as the sweeper does with the dead
         processes.start("two")
-        until(lambda: service.outcome(job_id)[0] == "delivered")
+        until(lambda: alone.outcome(job_id)[0] == "delivered")
         time.sleep(0.5)  # nothing follows
         assert len(listener.bodies) == 4
-    assert service.outcome(job_id) == ("delivered", 3, None)
+    assert alone.outcome(job_id) == ("delivered", 3, None)
     assert {head["webhook-id"] for head in listener.heads} == {job_id}
-    until(lambda: service.tries(job_id) == ["SUCCESS"] * 3)
+    until(lambda: alone.tries(job_id) == ["SUCCESS"] * 3)
 
 
-def test_killed_while_a_try_waits(service, processes):
+def test_killed_while_a_try_waits(alone, processes):
     with listen(BROKEN, OK) as listener:
-        job_id = service.ended(listener.url)
+        job_id = alone.ended(listener.url)
         one = processes.start("one")
-        until(lambda: service.outcome(job_id)[1] == 1)
+        until(lambda: alone.tries(job_id) == ["SUCCESS", "DELAYED"])
         one.kill()
         one.join(30)
-        assert service.queue.give_back("one") == 0  # it had nothing: the next try is nobody's
-        assert service.tries(job_id)[1] == "DELAYED"
+        assert alone.queue.give_back("one") == 0  # it had nothing: the next try is nobody's
         processes.start("two")
-        until(lambda: service.outcome(job_id)[0] == "delivered")
+        until(lambda: alone.outcome(job_id)[0] == "delivered")
     assert len(listener.bodies) == 2

@@ -242,7 +242,7 @@ def test_nothing_is_taken_when_the_store_fails(idle: Workshop, monkeypatch) -> N
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(idle.app.blobs._store, "put", full)
-    with pytest.raises(Exception, match="room|store|kept"):
+    monkeypatch.setattr(idle.app.store, "move", full)
+    with pytest.raises(Exception, match=r"room|store|kept"):
         idle.submit(2)
     assert idle.rows() == []

@@ -107,7 +107,11 @@ class Workshop:
 
     def files(self) -> list[Path]:
         """The objects in the store."""
-        return [path for path in (self.app.settings.server.data_dir / "objects").rglob("*") if path.is_file()]
+        return [
+            path
+            for path in (self.app.settings.server.data_dir / "objects").rglob("*")
+            if path.is_file()
+        ]
 
     def close(self, drain: float = 0.0) -> None:
         self.engine.go.set()

@@ -13,6 +13,9 @@ from superres.errors import SuperresError
 from superres.server.errors import ClientGone
 from superres.server.identity import request_id
 
+DOOR = "v1"
+"""This door's name in the log, in the metrics and among jobs."""
+
 STATUS: dict[type[SuperresError], int] = {
     errors.SuperresError: 500,
     errors.InputError: 400,

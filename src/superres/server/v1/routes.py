@@ -13,10 +13,8 @@ from superres.server.errors import answer, guarded
 from superres.server.v1 import events, jobs, openapi, schemas
 from superres.server.v1.accept import MEDIA_TYPES
 from superres.server.v1.door import REQUEST_ID, Door
-from superres.server.v1.errors import render
+from superres.server.v1.errors import DOOR, render
 from superres.server.v1.fields import EstimateFields
-
-DOOR = "v1"
 
 _SCHEME = HTTPBearer(
     auto_error=False,

@@ -14,11 +14,12 @@ from superres.jobs import Job, State
 from superres.server.jobs import owner_of
 from superres.server.v1 import events
 from superres.server.v1.auth import authorise
+from superres.server.v1.errors import DOOR
 from superres.server.v1.fields import once
 from superres.server.v1.jobs import schemas
 from superres.server.v1.jobs.answers import described
 from superres.server.v1.jobs.fields import JOB_ID, ListFields
-from superres.server.v1.jobs.handing import DOOR, HandIn, key_of
+from superres.server.v1.jobs.handing import HandIn, key_of
 from superres.server.v1.jobs.intake import Intake
 from superres.server.v1.jobs.watch import Followed, Watches, event
 from superres.server.work import in_thread, scratch_folder

@@ -14,11 +14,11 @@ from superres.errors import BadParameter, JobExpired
 from superres.jobs import Callback, FromFile, FromUrl, Job, NewItem, NewJob, Recipe
 from superres.server.identity import is_foreign
 from superres.server.jobs import base_url, owner_of
+from superres.server.v1.errors import DOOR
 from superres.server.v1.jobs.answers import BASE, WEBHOOK
 from superres.server.v1.jobs.asked import Asked
 from superres.sources import object_address
 
-DOOR = "v1"
 KEY = "Idempotency-Key"
 """Header of draft-ietf-httpapi-idempotency-key-header, whose value is taken as it stands."""
 
