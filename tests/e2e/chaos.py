@@ -268,7 +268,8 @@ def rage(fleet: Fleet, storm: Storm) -> Outcome:
     total = storm.jobs * storm.images
     outcome.say(
         f"chaos: {results} of {total} results after {killed} kills in {seconds:.1f} s; begun "
-        f"{outcome.figures['attempts']} times, {looks} looks; "
+        f"{outcome.figures['attempts']} times, {looks} looks, "
+        f"{outcome.figures['waiting to be swept']} files to be swept; "
         f"{'nothing wrong' if not outcome.wrong else f'{len(outcome.wrong)} WRONG'}"
     )
     return outcome

@@ -422,6 +422,21 @@ def test_connections_that_are_cut_again_and_again(tmp_path: Path) -> None:
         assert all(member.alive for member in fleet.members)
 
 
+# ---------------------------------------------------------------- unlike processes
+
+
+def test_each_process_takes_what_it_can_do(alone: Fleet) -> None:
+    """One that does few at a time does not keep others from the rest."""
+    alone.add("worker", jobs__concurrency=1)
+    alone.start()
+    alone.hold()
+    handed = Handed(alone, [numbered(n) for n in range(1, 5)])
+    until(lambda: handed.count("running") == 4, alone.told)
+    alone.release()
+    handed.wait()
+    handed.shows(1, 2, 3, 4)
+
+
 # ---------------------------------------------------------------- time
 
 
@@ -431,15 +446,15 @@ def test_the_clock_is_set(alone: Fleet, seconds: int) -> None:
     alone.members.clear()
     alone.script = Path(skewed.__file__)
     server = alone.add("serve")
-    other = alone.add("worker", jobs__concurrency=1)
+    other = alone.add("worker")
     alone.start()
     alone.hold()
-    numbers = list(range(1, 7))
+    numbers = list(range(1, 11))
     handed = Handed(alone, [numbered(n) for n in numbers])
-    until(lambda: handed.count("running") == 4, alone.told)
+    until(lambda: handed.count("running") == 6, alone.told)
     alone.set_clock(seconds)
     time.sleep(3 * SLOT_TIMEOUT)  # who sweeps has had its time
-    assert handed.count("running") == 4, handed.rows()
+    assert handed.count("running") == 6, handed.rows()
     alone.release()
     handed.wait()
     handed.shows(*numbers)
@@ -447,7 +462,7 @@ def test_the_clock_is_set(alone: Fleet, seconds: int) -> None:
     # And a process that is really dead is still found to be.
     alone.hold()
     again = Handed(alone, [numbered(n) for n in numbers], "again")
-    until(lambda: again.count("running") == 4, alone.told)
+    until(lambda: again.count("running") == 6, alone.told)
     other.kill()
     alone.release()
     again.wait()

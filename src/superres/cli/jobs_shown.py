@@ -35,29 +35,44 @@ def table(jobs: Sequence[Job], names: Mapping[str, str]) -> None:
         names: of owners, by their ids.
     """
     console = output_console()
-    wide = console.width >= _WIDE
     shown = _table()
+    if console.width >= _WIDE:
+        _one_line_each(shown, jobs, names)
+    else:
+        _two_lines_each(shown, jobs, names)
+    console.print(shown)
+
+
+def _one_line_each(shown: Table, jobs: Sequence[Job], names: Mapping[str, str]) -> None:
     shown.add_column("Id", no_wrap=True, style="bold")
     shown.add_column("State", no_wrap=True)
-    shown.add_column("Pictures", justify="right", no_wrap=True)
-    shown.add_column("Progress", justify="right", no_wrap=True)
-    shown.add_column("Age", justify="right", no_wrap=True)
-    for title in ("Door", "Priority", "Owner") if wide else ():
-        shown.add_column(title, justify="right" if title == "Priority" else "left", overflow="fold")
+    for title in ("Pictures", "Progress", "Age"):
+        shown.add_column(title, justify="right", no_wrap=True)
+    shown.add_column("Door", no_wrap=True)
+    shown.add_column("Priority", justify="right", no_wrap=True)
+    shown.add_column("Owner", overflow="fold")
     for job in jobs:
-        about = (job.door, str(job.priority), printable(_called(job.owner, names)))
-        first = Text(job.id)
-        if not wide:
-            first.append(f"\n{about[0]} · priority {about[1]}\n{about[2]}", "not bold dim")
         shown.add_row(
-            first,
+            job.id,
             _state(job.state),
             f"{job.count(State.DONE)}/{len(job.items)}",
             f"{job.progress:.0%}",
             age(job.now - job.created_at),
-            *(Text(text) for text in about if wide),
+            job.door,
+            str(job.priority),
+            Text(printable(_called(job.owner, names))),
         )
-    console.print(shown)
+
+
+def _two_lines_each(shown: Table, jobs: Sequence[Job], names: Mapping[str, str]) -> None:
+    shown.add_column("Id", overflow="fold", min_width=36)
+    shown.add_column("State, pictures done, age", overflow="fold")
+    for job in jobs:
+        owner = printable(_called(job.owner, names))
+        about = f"\n{job.door} · priority {job.priority} · {owner}"
+        stand = _state(job.state).append(f" {job.progress:.0%}", "not bold default")
+        made = f"\n{job.count(State.DONE)}/{len(job.items)} · {age(job.now - job.created_at)}"
+        shown.add_row(Text(job.id, "bold").append(about, "not bold dim"), stand.append(made, "dim"))
 
 
 def whole(job: Job, names: Mapping[str, str], wait: float) -> None:
@@ -195,7 +210,7 @@ def _picture(item: Item) -> Text:
 
 
 def _called(owner: str, names: Mapping[str, str]) -> str:
-    return names.get(owner, owner) if owner else "nobody: no credential"
+    return names.get(owner, owner) if owner else "no credential"
 
 
 def _state(state: State) -> Text:

@@ -42,7 +42,8 @@ T = TypeVar("T")
 _BEAT_S = 1.0
 # Besides those that run so many are claimed, to be at hand.
 _SPARE = 2
-_TELLERS = 4
+# Receivers that hang hold one each.
+_TELLERS = 16
 _LONGEST_PAUSE_S = 10.0
 # Works that were cancelled get this long to stop between tiles.
 _STOP_S = 5.0
@@ -113,7 +114,13 @@ class JobRunner:
         self._slot = self._slots.take(self._settings.concurrency)
         self._ledger = Ledger(self._database, self._queue, self._slot, self._settings.attempts)
         sweeper = Sweeper(
-            self._settings, self._database, self._queue, self._slots, self._blobs, self._slot
+            self._settings,
+            self._database,
+            self._queue,
+            self._slots,
+            self._blobs,
+            self._slot,
+            also=[self._deliveries.reconcile],
         )
         for work in (self._beat, lambda: self._sweep(sweeper)):
             thread = threading.Thread(target=work, name="superres-jobs", daemon=True)
@@ -191,7 +198,7 @@ class JobRunner:
 
     def tell(self, job_id: str, attempt: int) -> None:
         """Try once to tell that a job has ended."""
-        self._insist(lambda: self._deliveries.attempt(job_id, attempt))
+        self._deliveries.attempt(job_id, attempt, self._insist)
 
     def _do(self, ledger: Ledger, ticket: Ticket) -> None:
         errand = Errand(ticket)

@@ -43,6 +43,7 @@ class Sweeper:
         slots: who does them.
         blobs: files that expire.
         slot: this process's.
+        also: done now and then, with :meth:`reconcile`.
         clock: seconds since 1970.
     """
 
@@ -54,11 +55,13 @@ class Sweeper:
         slots: Slots,
         blobs: Blobs,
         slot: str,
+        *,
+        also: Sequence[Callable[[], object]] = (),
         clock: Clock = now,
     ) -> None:
         self._settings, self._database, self._queue = settings, database, queue
         self._slots, self._blobs, self._slot = slots, blobs, slot
-        self._clock = clock
+        self._also, self._clock = also, clock
         self._reconciled = time.monotonic()
 
     def sweep(self, *, trust_silence: bool = True) -> None:
@@ -75,7 +78,7 @@ class Sweeper:
         ]
         if time.monotonic() - self._reconciled > _RECONCILE_S:
             self._reconciled = time.monotonic()
-            steps.append(self.reconcile)
+            steps += [self.reconcile, *self._also]
         for step in steps:
             try:
                 step()

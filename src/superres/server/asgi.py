@@ -38,8 +38,8 @@ def create_app(app: App) -> FastAPI:
         try:
             yield
         finally:
-            # What ran has been answered by now; nothing is left to wait for.
-            await in_thread(app.close)
+            # Requests have been answered by now; pictures of jobs get as long again.
+            await in_thread(app.close, app.settings.server.shutdown_timeout)
 
     server = FastAPI(
         title="superres",

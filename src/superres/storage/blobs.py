@@ -40,6 +40,7 @@ _CLAIM_SECONDS = 60.0
 _BATCH = 100
 # The store itself does not answer, when so many in a row cannot be removed.
 _MAX_FAILURES = 3
+_CHANCE = secrets.SystemRandom()
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,9 @@ class Blobs:
                     .limit(_BATCH)
                     .with_for_update(skip_locked=True)  # others who do the same
                 )
-                claimed = self._claim(connection, connection.scalars(old).all())
+                claimed = list(self._claim(connection, connection.scalars(old).all()))
+            # A few that can never be removed must not be the first ones each time.
+            _CHANCE.shuffle(claimed)
             removed = self._remove(claimed)
             gone += removed
             if not removed:

@@ -187,6 +187,8 @@ class ObjectStore:
                 window = obstore.get_range(
                     backend, path, start=first, end=min(end, first + _WINDOW)
                 ).to_bytes()
+            if not window:  # it has become shorter
+                return
             first += len(window)
             for start in range(0, len(window), _CHUNK):
                 yield window[start : start + _CHUNK]

@@ -12,9 +12,17 @@ import pytest
 from superres.imageio import WRITABLE
 from superres.models import list_models
 from superres.server.v1.fields import UpscaleFields
+from superres.server.v1.jobs.fields import JobFields
+from tests.dialects.conftest import RunningServer, StartServer
 from tests.dialects.v1.conftest import picture
 
 EXAMPLES = 4  # of each operation in the fuzzing phase; the others are as many as it has
+
+
+@pytest.fixture(scope="module")
+def server(start_server: StartServer) -> RunningServer:
+    """Jobs are done, so that following one comes to an end."""
+    return start_server({"jobs.concurrency": 3})
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +48,7 @@ def test_schemathesis_finds_nothing(server, tmp_path):
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
     operations = re.search(r"Tested: +(\d+)", run.stdout)
     assert operations is not None
-    assert int(operations[1]) == 6
+    assert int(operations[1]) == 12
 
 
 def test_every_route_is_described(described):
@@ -51,6 +59,12 @@ def test_every_route_is_described(described):
         ("/v1/requests/{request_id}/events", "get"),
         ("/v1/models", "get"),
         ("/v1/estimate", "get"),
+        ("/v1/jobs", "post"),
+        ("/v1/jobs", "get"),
+        ("/v1/jobs/{job_id}", "get"),
+        ("/v1/jobs/{job_id}", "delete"),
+        ("/v1/jobs/{job_id}/cancel", "post"),
+        ("/v1/jobs/{job_id}/events", "get"),
     }
 
 
@@ -119,6 +133,28 @@ def test_defaults_are_those_of_the_code(described):
     for name, schema in form_fields(upscale).items():
         if name != "file":
             assert schema.get("default") == UpscaleFields.model_fields[name].default
+
+
+def test_both_forms_and_the_examples_of_a_job(described, client):
+    create = described["paths"]["/v1/jobs"]["post"]
+    bodies = create["requestBody"]["content"]
+    assert set(bodies) == {"multipart/form-data", "application/json"}
+    names = set(JobFields.model_fields)
+    assert set(form_fields(create)) == names | {"file"}
+    as_json = bodies["application/json"]["schema"]
+    assert set(as_json["properties"]) == names | {"images"}
+    assert {parameter["name"] for parameter in create["parameters"]} == names | {"Idempotency-Key"}
+    assert create["security"] == [{"token": []}, {}]
+    job = create["responses"]["202"]["content"]["application/json"]["schema"]
+    assert job == {"$ref": "#/components/schemas/Job"}
+    (example,) = as_json["examples"]
+    response = client.post("/v1/jobs", json=example)
+    assert response.status_code == 202
+    assert set(response.json()) == set(described["components"]["schemas"]["Job"]["properties"])
+    assert [image["name"] for image in response.json()["images"]] == ["one", "two"]
+    for name, schema in form_fields(create).items():
+        if name != "file":
+            assert schema.get("default") == JobFields.model_fields[name].default
 
 
 def test_models(client):

@@ -87,6 +87,21 @@ def test_a_pace_counts_for_the_rate_and_not_for_the_quota(lite: Access) -> None:
     lite.pace(ANONYMOUS)
 
 
+def test_a_doors_own_rate_holds_where_the_plan_has_none(lite: Access) -> None:
+    made, door = lite.create("guest"), Plan(rate=0.05, burst=2)
+    for plan in (None, Plan(quota=Quota(day=100))):
+        lite.set_plan("guest", plan)
+        lite.admit(lite.by_token(made.token), default=door)
+        lite.admit(lite.by_token(made.token))  # other doors have none
+    with pytest.raises(RateLimited):
+        lite.admit(lite.by_token(made.token), default=door)
+    with pytest.raises(RateLimited):
+        lite.pace(lite.by_token(made.token), door)
+    lite.set_plan("guest", Plan(rate=1000))
+    lite.pace(lite.by_token(made.token), door)
+    lite.pace(ANONYMOUS, door)
+
+
 def test_the_wait_that_is_told_is_enough_and_needed(rates: Rates, who: str) -> None:
     plan = Plan(rate=10, burst=3)  # a window of 0.3 s, which whole seconds cannot say
     start = time.monotonic()

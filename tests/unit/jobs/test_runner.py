@@ -148,7 +148,9 @@ def test_a_picture_that_kills_is_given_up(make, idle: Workshop) -> None:
     assert "died 3 times" in str(done.items[0].error)
 
 
-def test_a_false_death_shows_one_result(shop: Workshop) -> None:
+def test_a_false_death_shows_one_result(make) -> None:
+    shop = make(concurrency=4)
+    shop.app.runner.start()
     shop.engine.go.clear()
     job = shop.running(shop.submit(2), 2)
     other = sweeper_of(shop, timeout=-60)  # whoever spoke in the last minute is dead

@@ -313,6 +313,22 @@ def test_one_that_cannot_be_removed_keeps_none_of_the_others(
 
 
 @on_disk
+def test_a_few_that_can_never_be_removed_do_not_stop_the_others(room: Room, blobs: Blobs) -> None:
+    kept = [blobs.keep(room.file(b"1"), "a", "image/png", 60) for _ in range(60)]
+    for each in kept[:5]:
+        (file,) = (path for path in room.files() if each.id in path.name)
+        file.unlink()
+        (file / "deep").mkdir(parents=True)
+    turns = 0
+    while room.rows() > 5:
+        room.clock.now += 60
+        blobs.expire()
+        turns += 1
+        assert turns < 100
+    assert not any(room.holds(each) for each in kept[5:])
+
+
+@on_disk
 def test_a_store_that_is_not_there(
     room: Room, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
