@@ -22,6 +22,10 @@ from superres.jobs import request, rows
 from superres.jobs.job import UNFINISHED, ItemResult, State
 from superres.jobs.queue import JobQueue
 from superres.jobs.tables import job_items, jobs
+from superres.storage.tables import blobs
+
+
+_UNTIL_THE_END_S = 30 * 86_400.0
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,13 @@ class Ledger:
             )
             if not written.rowcount:
                 return False
+            if (blob_id := values.get("blob_id")) is not None:
+                # Until the job has ended, which sets the time that its results have.
+                connection.execute(
+                    update(blobs)
+                    .where(blobs.c.id == blob_id)
+                    .values(expires_at=moment + _UNTIL_THE_END_S)
+                )
             rows.settle(connection, self._queue, job, moment)
             return True
 

@@ -38,8 +38,8 @@ MEDIA_TYPES = {
     "tiff": "image/tiff",
 }
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# Until its job has ended, which sets the time that the result has.
-_UNTIL_THE_END_S = 30 * 86_400.0
+# Until it is written down that the picture is done: one that never is goes by itself.
+_UNTIL_WRITTEN_DOWN_S = 3600.0
 _MOST_PATIENCE_S = 5.0
 
 
@@ -184,7 +184,7 @@ class Performer:
             options = UpscaleOptions(scale=round(report.out_width / report.width, 2))
         name = result_name(ticket.name, options, report)
         blob = self._blobs.keep(
-            target, name, MEDIA_TYPES[report.format], _UNTIL_THE_END_S, counted=False
+            target, name, MEDIA_TYPES[report.format], _UNTIL_WRITTEN_DOWN_S, counted=False
         )
         result = ItemResult(
             blob_id=blob.id,

@@ -177,6 +177,8 @@ def configuration(database: Engine, executor_id: str) -> DBOSConfig:
         "application_version": VERSION,
         "run_migrations": False,
         "use_listen_notify": False,
+        # PostgreSQL allows 100 connections in all unless told otherwise.
+        "sys_db_pool_size": 8,
         "notification_listener_polling_interval_sec": 1.0,
         "scheduler_polling_interval_sec": 60.0,
         "enable_otlp": False,

@@ -36,6 +36,27 @@ _REPLAYED = {
 }
 
 
+# Before OpenAPI 3.2 the schema of a stream of events is that of each.
+_EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"type": "string", "enum": ["job", "error"]},
+        "id": {"type": "string"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {
+                "anyOf": [
+                    {"$ref": "#/components/schemas/Job"},
+                    {"$ref": "#/components/schemas/ErrorAnswer"},
+                ]
+            },
+        },
+    },
+}
+
+
 def created() -> dict[int | str, dict[str, Any]]:
     """``responses`` of ``POST /v1/jobs``."""
     location = {"description": "Address of the job.", "schema": {"type": "string"}}
@@ -126,7 +147,7 @@ def followed() -> dict[int | str, dict[str, Any]]:
             "description": "Server-sent events: `job` with what GET /v1/jobs/{job_id} answers, "
             "its `id` the version; the last one is final. If the job is deleted meanwhile, "
             "`error` with what a refusal answers.",
-            "content": {events.MEDIA_TYPE: {"schema": {"type": "string"}}},
+            "content": {events.MEDIA_TYPE: {"schema": _EVENT}},
         },
         204: {"description": "The job is finished, and Last-Event-ID says that this is known."},
         **refusals(401, 403, 404, 410),
