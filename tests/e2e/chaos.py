@@ -234,7 +234,11 @@ def rage(fleet: Fleet, storm: Storm) -> Outcome:
         client = Client(fleet, storm.patience, tries=job)
         pictures = [numbered(number) for number in numbers[job]]
         # The keys are of this storm only, whatever else is on the same database.
-        ids[job] = client.hand_in(f"storm-{storm.seed}-{job}", pictures)
+        key = f"storm-{storm.seed}-{job}"
+        ids[job] = client.hand_in(key, pictures)
+        if job % 3 == 0 and (again := client.hand_in(key, pictures)) != ids[job]:
+            # As if the answer had been lost on its way.
+            outcome.wrong.append(f"{key} is the job {ids[job]} and the job {again}")
         end = time.monotonic() + storm.patience
         while True:
             seen = client.look(ids[job])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, func, select
@@ -18,6 +19,22 @@ _REFRESH_S = 1.0
 # Work per second of a process that has not done anything yet.
 _GUESSED_PACE = 4.0
 _TYPICAL_JOBS = 5
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much there is to do, for /metrics.
+
+    Attributes:
+        waiting, running: pictures.
+        processes: that do jobs.
+        pace: work per second of all together, see :mod:`superres.jobs.pace`; 0 if unknown.
+    """
+
+    waiting: int
+    running: int
+    processes: int
+    pace: float
 
 
 @dataclass(frozen=True)
@@ -63,6 +80,20 @@ class Forecast:
         )
         return (ahead + own) / seen.pace
 
+    def load(self) -> Load:
+        """How much there is to do now."""
+        counted = (
+            select(job_items.c.state, func.count())
+            .where(job_items.c.state.in_(UNFINISHED))
+            .group_by(job_items.c.state)
+        )
+        with reading(self._database) as connection:
+            paces = self._paces(connection)
+            counts: dict[str, int] = dict(connection.execute(counted).tuples().all())
+        return Load(
+            counts.get(State.WAITING, 0), counts.get(State.RUNNING, 0), len(paces), sum(paces)
+        )
+
     def typical(self, connection: Connection, door: str) -> float | None:
         """The work of a picture from that door of late; None if there was none."""
         latest = (
@@ -91,12 +122,15 @@ class Forecast:
             .group_by(job_items.c.job_id, job_items.c.priority, job_items.c.created_at)
         )
         with reading(self._database) as connection:
-            alive = self._clock(connection) - self._slot_timeout
-            paces = connection.scalars(
-                select(slots.c.pace).where(slots.c.seen_at > alive, slots.c.concurrency > 0)
-            ).all()
+            paces = self._paces(connection)
             rows = connection.execute(queued).all()
         known = [pace for pace in paces if pace > 0]
         usual = sum(known) / len(known) if known else _GUESSED_PACE
         total = sum(pace if pace > 0 else usual for pace in paces) or usual
         return _Seen(time.monotonic(), tuple(_Queued(*row) for row in rows), total)
+
+    def _paces(self, connection: Connection) -> Sequence[float]:
+        """Of the processes that live and do jobs."""
+        alive = self._clock(connection) - self._slot_timeout
+        query = select(slots.c.pace).where(slots.c.seen_at > alive, slots.c.concurrency > 0)
+        return connection.scalars(query).all()

@@ -24,7 +24,6 @@ from superres.jobs.queue import JobQueue
 from superres.jobs.tables import job_items, jobs
 from superres.storage.tables import blobs
 
-
 _UNTIL_THE_END_S = 30 * 86_400.0
 
 

@@ -16,7 +16,7 @@ from superres.database import reading, writing
 from superres.database.clock import Clock, now
 from superres.errors import BadParameter, JobCancelled, JobExpired, JobNotFound, Overloaded
 from superres.jobs import pace, request, rows
-from superres.jobs.forecast import Forecast
+from superres.jobs.forecast import Forecast, Load
 from superres.jobs.job import Job, State
 from superres.jobs.ledger import close_items
 from superres.jobs.queue import JobQueue, item_id, tell_id
@@ -205,6 +205,14 @@ class JobService:
         measured pace of all processes together.
         """
         return self._forecast.wait_seconds(job)
+
+    def load(self) -> Load:
+        """How much there is to do, by all processes together.
+
+        Raises:
+            StorageError, Overloaded: the database cannot be asked.
+        """
+        return self._forecast.load()
 
     def _same(self, new: NewJob) -> Job | None:
         """The job that was handed in with the same idempotency key."""

@@ -29,7 +29,7 @@ _ACCESS: dict[type[SuperresError], int] = {Unauthenticated: 401, PermissionDenie
 
 def create_app(app: App) -> FastAPI:
     """The ASGI application over ``app``, which it closes when it shuts down."""
-    metrics = Metrics(app.executor)
+    metrics = Metrics(app.executor, app.jobs)
     app.runner.tell_with(tellers(app))
 
     @asynccontextmanager
@@ -77,7 +77,7 @@ def create_app(app: App) -> FastAPI:
                 await in_thread(app.access.authorise, caller, "superres:ReadMetrics", "metrics")
         except SuperresError as exc:
             return _problem(_ACCESS.get(type(exc), 503), exc.code, exc.public_message)
-        return metrics.response()
+        return await in_thread(metrics.response)  # asks the database
 
     mount_assets(server)
     server.include_router(web.router(app))

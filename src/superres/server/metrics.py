@@ -10,7 +10,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
+from superres.errors import SuperresError
 from superres.executors.base import Done, Executor
+from superres.jobs import JobService
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -18,10 +20,11 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300
 class Metrics:
     """The counters of one server. Not shared between processes: one process, one target."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, jobs: JobService) -> None:
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         registry.register(_Executor(executor))
+        registry.register(_Jobs(jobs))
         self._requests = Counter(
             "superres_requests", "Requests answered.", ["dialect", "outcome"], registry=registry
         )
@@ -100,3 +103,29 @@ class _Executor(Collector):
             rss.add_metric([worker.device], worker.rss_bytes)
             restarts.add_metric([worker.device], worker.restarts)
         yield from (ready, rss, restarts)
+
+
+class _Jobs(Collector):
+    """Asks the database: the same for every process on it."""
+
+    def __init__(self, jobs: JobService) -> None:
+        self._jobs = jobs
+
+    def describe(self) -> Iterator[Metric]:
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            load = self._jobs.load()
+        except SuperresError:
+            return  # what this process knows itself is told all the same
+        items = GaugeMetricFamily("superres_job_items", "Pictures of jobs.", labels=["state"])
+        items.add_metric(["waiting"], load.waiting)
+        items.add_metric(["running"], load.running)
+        yield items
+        yield GaugeMetricFamily("superres_job_processes", "Processes that do jobs.", load.processes)
+        yield GaugeMetricFamily(
+            "superres_job_pace",
+            "Millions of output pixels a second, in the default model's, of all together.",
+            load.pace,
+        )

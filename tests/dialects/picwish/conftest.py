@@ -24,7 +24,7 @@ from superres.executors.inline import InlineExecutor
 from superres.pipeline import Upscaler
 from superres.settings import load
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds after which something that should have happened long ago is taken not to happen."""
 
 MAX_BYTES = 120_000

@@ -86,7 +86,9 @@ def test_forms(either, web, source, form, library):
     assert (data["image_width"], data["image_height"], data["type"]) == (60, 40, "clean")
 
 
-@pytest.mark.parametrize("content_type", [None, "application/json", "text/plain", "x-www-form-urlencoded/none"])
+@pytest.mark.parametrize(
+    "content_type", [None, "application/json", "text/plain", "x-www-form-urlencoded/none"]
+)
 def test_json_whose_content_type_says_nothing(either, web, content_type):
     """As Guzzle sends it when it is given a body: without a Content-Type."""
     body = json.dumps(

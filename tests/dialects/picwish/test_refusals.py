@@ -373,7 +373,9 @@ def test_tasks_of_other_doors(server):
 # --- pages of other sites ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/tasks/visual/scale", "/api/tasks/visual/scale", "/api/tasks/visual/scale/an-id"])
+@pytest.mark.parametrize(
+    "path", ["/tasks/visual/scale", "/api/tasks/visual/scale", "/api/tasks/visual/scale/an-id"]
+)
 def test_browsers_may_ask_from_other_sites(server, path):
     """Public clients send a form from React, straight to the API."""
     response = requests.options(

@@ -14,11 +14,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
-from superres.errors import SourceUnreachable
+from superres.errors import SourceUnreachable, StorageError
 from superres.executors.base import ExecutorState, WorkerState
 from superres.server.metrics import Metrics
 from superres.server.observe import Observe
 from superres.settings import ServerSettings
+
+
+class Away:
+    """Jobs whose database is away: what the process knows itself is told all the same."""
+
+    def load(self) -> None:
+        raise StorageError("The database cannot be used now.")
 
 
 class Idle:
@@ -58,7 +65,7 @@ def observed(metrics: Metrics, **settings: Any) -> Starlette:
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics(Idle())  # type: ignore[arg-type]
+    return Metrics(Idle(), Away())  # type: ignore[arg-type]
 
 
 def call(app: Starlette, method: str, path: str, **more: Any) -> httpx.Response:

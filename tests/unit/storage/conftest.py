@@ -18,7 +18,7 @@ from superres.storage.tables import blobs as table
 from tests.s3_server import new_bucket
 from tests.unit.database.places import place, settings_at
 
-PLACES = ("sqlite folder", "sqlite memory", "sqlite s3", "postgres folder", "postgres s3")
+PLACES = ("sqlite folder", "sqlite memory", "sqlite s3", "postgres s3")
 
 
 class Clock:

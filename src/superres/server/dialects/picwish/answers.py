@@ -13,7 +13,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
 from superres.app import App
-from superres.errors import JobCancelled, SuperresError
+from superres.errors import DeadlineExceeded, JobCancelled, SuperresError
 from superres.jobs import Item, ItemResult, Job, State
 from superres.server.dialects.picwish.errors import (
     DETAILS,
@@ -82,8 +82,11 @@ async def answer(app: App, request: Request, job: Job, base: str) -> Response:
     if not job.state.final:
         return accepted(job)
     if item.result is None:
-        request.state.outcome = item.error.code if item.error is not None else item.state
-        return JSONResponse(_failed(job, item), headers=_HEADERS)
+        body = _failed(job, item)
+        late = body["data"]["state"] == TIMED_OUT
+        error = DeadlineExceeded("") if late else item.error
+        request.state.outcome = item.state if error is None else error.code
+        return JSONResponse(body, headers=_HEADERS)
     how = job.details["return_type"]
     if how == IN_BASE64 or (how == BYTES and request.method == "POST"):
         return await _picture(app, job, item.result, as_json=how == IN_BASE64)
@@ -127,7 +130,7 @@ def _done(job: Job, item: Item, image: str) -> dict[str, Any]:
 def _failed(job: Job, item: Item) -> dict[str, Any]:
     state = _state(job, item)
     said = "The picture could not be done." if item.error is None else item.error.public_message
-    if state == TIMED_OUT:
+    if state == TIMED_OUT and (job.details["sync"] or item.started_at is not None):
         said = f"It took longer than {job.details['deadline']:g} seconds."
     fields = {"state": state, "state_detail": DETAILS[state], "progress": 0, **_facts(job)}
     return _told_of(job, fields, said)

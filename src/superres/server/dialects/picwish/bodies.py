@@ -63,8 +63,9 @@ class Bodies:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "multipart/form-data":
             encoded = await self._form(request, folder, said)
-            async with self._parsers:
-                await in_thread(self._finish, said, folder, encoded)
+            if said.file is None:
+                async with self._parsers:
+                    await in_thread(self._decode, said, folder, encoded)
             return said
         body = folder / "body"
         await save_body(request, body, self._max_body, limit=_SETTING)
@@ -72,7 +73,7 @@ class Bodies:
         def look_through() -> None:
             said.take(understood(body.read_bytes(), kind, self._names))
             body.unlink()
-            self._finish(said, folder)
+            self._decode(said, folder)
 
         async with self._parsers:
             await in_thread(look_through)
@@ -106,13 +107,11 @@ class Bodies:
             said.file = upload.path
         return encoded
 
-    def _finish(self, said: Said, folder: Path, encoded: Path | None = None) -> None:
-        """Decode the base64, if that is the picture."""
-        if said.file is not None:
-            return
-        text = encoded.read_bytes() if encoded is not None else said.base64
+    def _decode(self, said: Said, folder: Path, encoded: Path | None = None) -> None:
+        """Make a file of the picture in base64, if there is one."""
+        text = said.base64 if encoded is None else encoded.read_bytes()
+        said.base64 = None
         if text is not None and not text.isspace():
             target = folder / "picture"
             save_base64(text, target, self._max_bytes, setting=_SETTING)
-            said.file, said.origin = target, BASE64
-        said.base64 = None
+            said.file = target

@@ -41,13 +41,11 @@ class Said:
         values: by name, empty ones left out; no pictures.
         base64: the picture as text, nothing decoded yet; None if there was none.
         file: the picture as a file; None if there was none.
-        origin: name of the field that ``file`` came from.
     """
 
     values: dict[str, Scalar] = field(default_factory=dict)
     base64: bytes | None = field(default=None, repr=False)
     file: Path | None = None
-    origin: str = FILE
 
     def take(self, other: Said) -> None:
         """Let ``other`` say more; where both speak, it wins."""
