@@ -197,7 +197,7 @@ class Storm:
     jobs: int = 12
     images: int = 4
     kills: int = 5
-    seconds: float = 0.4
+    seconds: float = 0.3
     patience: float = 90.0
 
 

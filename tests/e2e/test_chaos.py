@@ -16,6 +16,7 @@ import pytest
 from tests.e2e.chaos import FINAL, Client, Outcome, Sightings, Storm, audit, numbered, rage
 from tests.e2e.fleet import Fleet, database_of_its_own, fleet
 from tests.e2e.service import until
+from tests.s3_server import new_bucket
 
 pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="signals of Unix"),
@@ -39,6 +40,18 @@ def postgres() -> Iterator[str]:
 def alone(tmp_path: Path) -> Iterator[Fleet]:
     """One machine: everything in one folder."""
     with fleet(tmp_path, settings={"jobs.attempts": 8}) as made:
+        yield made
+
+
+@pytest.fixture
+def far_apart(
+    tmp_path: Path, postgres: str, s3: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Fleet]:
+    """Machines that share no disk: PostgreSQL, and a server that speaks S3."""
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    store = f"s3://{new_bucket(s3)}/superres"
+    with fleet(tmp_path, database_url=postgres, storage_url=store) as made:
         yield made
 
 
@@ -100,35 +113,35 @@ def check(fleet: Fleet, *batches: Batch) -> None:
     assert not outcome.wrong, "\n".join([*outcome.wrong, fleet.told()])
 
 
-def test_what_one_machine_takes_in_another_does(together: Fleet) -> None:
-    together.add("serve", "a", jobs__concurrency=0)
-    together.add("worker", "b")
-    together.start()
-    batch = Batch(together, 1, 2, 3)
+def test_what_one_machine_takes_in_another_does(far_apart: Fleet) -> None:
+    far_apart.add("serve", "a", jobs__concurrency=0)
+    far_apart.add("worker", "b")
+    far_apart.start()
+    batch = Batch(far_apart, 1, 2, 3)
     batch.wait()
-    check(together, batch)  # the links were asked of A, and B made what is behind them
+    check(far_apart, batch)  # the links were asked of A, and B made what is behind them
 
 
 @pytest.mark.parametrize("end", ["frozen", "killed"])
-def test_a_machine_that_is_cut_off(together: Fleet, end: str) -> None:
-    together.add("serve", "a", jobs__concurrency=0)
-    cut = together.add("worker", "b")
-    together.start()
-    together.hold()
-    batch = Batch(together, *range(1, 7))
-    until(lambda: batch.count("running") == 3, together.told)
+def test_a_machine_that_is_cut_off(far_apart: Fleet, end: str) -> None:
+    far_apart.add("serve", "a", jobs__concurrency=0)
+    cut = far_apart.add("worker", "b")
+    far_apart.start()
+    far_apart.hold()
+    batch = Batch(far_apart, *range(1, 7))
+    until(lambda: batch.count("running") == 3, far_apart.told)
     if end == "frozen":
         cut.freeze()
     else:
         cut.kill()
-    other = together.add("worker", "c")
+    other = far_apart.add("worker", "c")
     other.start()
-    together.release()
+    far_apart.release()
     # Also what B had begun, once B has been silent for [jobs] slot_timeout.
     batch.wait()
     assert batch.count("done") == 6
     if end == "killed":
-        check(together, batch)
+        check(far_apart, batch)
         return
     # B goes on as if nothing had been, and finishes what is no longer its own.
     cut.thaw()
@@ -137,7 +150,7 @@ def test_a_machine_that_is_cut_off(together: Fleet, end: str) -> None:
         batch.look()
     # And is of use again, when nobody else is left.
     other.kill()
-    second = Batch(together, *range(11, 14))
+    second = Batch(far_apart, *range(11, 14))
     second.wait()
     assert cut.alive
-    check(together, batch, second)
+    check(far_apart, batch, second)

@@ -7,7 +7,7 @@ import contextlib
 import io
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -132,12 +132,14 @@ class Client:
         check_form(content["data"])
         return content["data"]
 
-    def finished(self, task_id: str) -> dict:
+    def finished(self, task_id: str, patience: float = PATIENCE) -> dict:
         """The same, once it has ended."""
-        return self.until(task_id, lambda data: data["status"] not in ("1", "2"))
+        return self.until(task_id, lambda data: data["status"] not in ("1", "2"), patience)
 
-    def until(self, task_id: str, happened) -> dict:
-        end = time.monotonic() + PATIENCE
+    def until(
+        self, task_id: str, happened: Callable[[dict], bool], patience: float = PATIENCE
+    ) -> dict:
+        end = time.monotonic() + patience
         while not happened(data := self.result(task_id)):
             assert time.monotonic() < end, data
             time.sleep(0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import struct
 import threading
@@ -256,7 +257,8 @@ class Web:
                     return
                 self.send_header("Content-Length", str(len(content or b"")))
                 self.end_headers()
-                self.wfile.write(content or b"")
+                with contextlib.suppress(ConnectionError):  # who had asked is gone
+                    self.wfile.write(content or b"")
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))

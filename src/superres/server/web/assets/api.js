@@ -1,5 +1,7 @@
 // The REST API /v1, and nothing of the page.
 
+import { EventReader } from "/assets/web/events.js";
+
 /** The server said no, in its own words. `retryAfter` is in seconds, if it gave any. */
 export class Refusal extends Error {
   constructor(message, { status = 0, code = "", retryAfter = null } = {}) {
@@ -42,7 +44,7 @@ export const token = {
   },
 };
 
-const authorisation = () => (token.get() ? { Authorization: `Bearer ${token.get()}` } : {});
+export const authorisation = () => (token.get() ? { Authorization: `Bearer ${token.get()}` } : {});
 
 /** Retry-After: seconds or a date (RFC 9110, 10.2.3) → seconds. */
 function waitOf(header) {
@@ -77,10 +79,11 @@ function refusal(status, body, retryHeader) {
   });
 }
 
-async function getJson(path, signal) {
+/** What is answered, read as JSON. Fails with Refusal, Disconnected or Stopped. */
+export async function ask(path, { method = "GET", signal = null } = {}) {
   let response;
   try {
-    response = await fetch(path, { headers: { Accept: "application/json", ...authorisation() }, signal });
+    response = await fetch(path, { method, headers: { Accept: "application/json", ...authorisation() }, signal });
   } catch (error) {
     throw signal?.aborted ? new Stopped() : new Disconnected();
   }
@@ -88,18 +91,23 @@ async function getJson(path, signal) {
     throw new Disconnected(true);
   });
   if (!response.ok) throw refusal(response.status, body, response.headers.get("Retry-After"));
+  return understood(body, response.status);
+}
+
+/** JSON as a value; fails with Refusal if it is none. */
+function understood(body, status) {
   try {
     return JSON.parse(body);
   } catch {
-    throw new Refusal("The server's answer is not understood.", { status: response.status });
+    throw new Refusal("The server's answer is not understood.", { status });
   }
 }
 
 /** `{default, models: [{name, purpose, scales, fidelity, cost, …}]}`. */
-export const models = () => getJson("/v1/models");
+export const models = () => ask("/v1/models");
 
 /** `{out_width, out_height, seconds, …}` of an upscale that is only thought of. */
-export const estimate = (params, signal) => getJson(`/v1/estimate?${new URLSearchParams(params)}`, signal);
+export const estimate = (params, signal) => ask(`/v1/estimate?${new URLSearchParams(params)}`, { signal });
 
 /** Whether the link to a result still works; the bytes are not loaded. */
 export async function alive(url) {
@@ -113,49 +121,86 @@ export async function alive(url) {
   }
 }
 
-/** Server-sent events out of pieces of text (WHATWG HTML, 9.2.6). */
-export class EventReader {
-  #rest = "";
-  #type = "";
-  #data = [];
-
-  constructor(onEvent) {
-    this.onEvent = onEvent;
+/**
+ * A form on its way. XMLHttpRequest, because fetch tells nothing of the way up.
+ *
+ * @param headers beside the token's.
+ * @param onSent told the bytes that are sent, and how many there are in all.
+ * @param onDone told when everything has come back, whatever its status.
+ * @param fail told Disconnected or Stopped.
+ * @returns {{request: XMLHttpRequest, stop: () => void}}
+ */
+function post(path, form, headers, { onSent, onDone, fail }) {
+  const request = new XMLHttpRequest();
+  let stopped = false;
+  let answered = false;
+  request.upload.onprogress = (event) => event.lengthComputable && onSent(event.loaded, event.total);
+  request.upload.onload = (event) => onSent(event.total, event.total);
+  request.onreadystatechange = () => {
+    answered ||= request.readyState > 1 && request.status > 0;
+  };
+  request.onload = onDone;
+  request.onerror = () => fail(new Disconnected(answered));
+  request.onabort = () => fail(stopped ? new Stopped() : new Disconnected(true));
+  request.open("POST", path);
+  for (const [header, value] of Object.entries({ ...headers, ...authorisation() })) {
+    request.setRequestHeader(header, value);
   }
+  request.send(form);
+  const stop = () => {
+    stopped = true;
+    request.abort();
+  };
+  return { request, stop };
+}
 
-  feed(text) {
-    const lines = (this.#rest + text).split(/\r\n|\n|\r(?!$)/);
-    this.#rest = lines.pop();
-    for (const line of lines) this.#line(line);
-  }
+const refusalOf = (request) =>
+  refusal(request.status, request.responseText, request.getResponseHeader("Retry-After"));
 
-  #line(line) {
-    if (line === "") {
-      if (this.#data.length) this.onEvent(this.#type || "message", this.#data.join("\n"));
-      this.#type = "";
-      this.#data = [];
-      return;
-    }
-    const [, field, value] = /^([^:]*):? ?(.*)$/s.exec(line);
-    if (field === "event") this.#type = value;
-    else if (field === "data") this.#data.push(value);
-  }
+function formOf(fields, files) {
+  const form = new FormData();
+  for (const [field, value] of Object.entries(fields)) form.append(field, value);
+  for (const { file, name } of files) form.append("file", file, name);
+  return form;
 }
 
 /**
- * Send one picture and follow the work. XMLHttpRequest, because fetch tells nothing of the
- * way up; its text so far is read as the events come.
+ * Hand many pictures in, to be done later.
+ *
+ * @param {{file: Blob, name: string}[]} files in this order.
+ * @param {string} key of this request: sent again with the same, the first job is the answer.
+ * @returns {{done: Promise<object>, stop: () => void}} `done` is the job, or fails with Refusal,
+ *   Disconnected or Stopped.
+ */
+export function handIn(files, fields, key, onSent) {
+  const headers = { Accept: "application/json", "Idempotency-Key": key };
+  let sending;
+  const done = new Promise((resolve, reject) => {
+    const onDone = () => {
+      const { request } = sending;
+      if (request.status !== 202) return reject(refusalOf(request));
+      try {
+        resolve(understood(request.responseText, request.status));
+      } catch (error) {
+        reject(error);
+      }
+    };
+    sending = post("/v1/jobs", formOf(fields, files), headers, { onSent, onDone, fail: reject });
+  });
+  return { done, stop: sending.stop };
+}
+
+/**
+ * Send one picture and follow the work; the text of the answer so far is read as it comes.
  *
  * @returns {{done: Promise<object>, stop: () => void}} `done` is the result's description, or
  *   fails with Refusal, Disconnected or Stopped. To stop is to hang up: the server then stops too.
  */
 export function upscale(file, name, fields, { onSent, onProgress }) {
-  const request = new XMLHttpRequest();
-  let stopped = false;
+  let sending;
   const done = new Promise((resolve, reject) => {
     let seen = 0;
     let settled = false;
-    let answered = false;
     const events = new EventReader((type, data) => {
       let value;
       try {
@@ -171,36 +216,52 @@ export function upscale(file, name, fields, { onSent, onProgress }) {
       }
     });
     const read = () => {
+      const { request } = sending;
       if (request.status !== 200) return;
       const text = request.responseText;
       events.feed(text.slice(seen));
       seen = text.length;
     };
-    request.upload.onprogress = (event) => event.lengthComputable && onSent(event.loaded / event.total);
-    request.upload.onload = () => onSent(1);
-    request.onreadystatechange = () => {
-      answered ||= request.readyState > 1 && request.status > 0;
-    };
-    request.onprogress = read;
-    request.onload = () => {
+    const onDone = () => {
       read();
       if (settled) return;
-      if (request.status === 200) reject(new Disconnected(true));
-      else reject(refusal(request.status, request.responseText, request.getResponseHeader("Retry-After")));
+      reject(sending.request.status === 200 ? new Disconnected(true) : refusalOf(sending.request));
     };
-    request.onerror = () => reject(new Disconnected(answered));
-    request.onabort = () => reject(stopped ? new Stopped() : new Disconnected(true));
-    request.open("POST", "/v1/upscale");
-    request.setRequestHeader("Accept", "text/event-stream");
-    for (const [header, value] of Object.entries(authorisation())) request.setRequestHeader(header, value);
-    const form = new FormData();
-    for (const [field, value] of Object.entries(fields)) form.append(field, value);
-    form.append("file", file, name);
-    request.send(form);
+    const form = formOf(fields, [{ file, name }]);
+    sending = post("/v1/upscale", form, { Accept: "text/event-stream" }, { onSent, onDone, fail: reject });
+    sending.request.onprogress = read;
   });
-  const stop = () => {
-    stopped = true;
-    request.abort();
-  };
-  return { done, stop };
+  return { done, stop: sending.stop };
+}
+
+const atJob = (id) => `/v1/jobs/${encodeURIComponent(id)}`;
+
+/** A job as it stands: `{id, state, progress, wait_seconds, counts, images: […]}`. */
+export const look = (id) => ask(atJob(id));
+
+/** Stop a job; what is done stays. */
+export const cancel = (id) => ask(`${atJob(id)}/cancel`, { method: "POST" });
+
+/**
+ * Hear of a job's changes, until it is finished or the connection ends, for whatever reason.
+ *
+ * @param {string} version what is known of it; "" nothing.
+ * @param onJob told the job and its version.
+ * @param onSign told that the server still speaks.
+ */
+export async function follow(id, version, signal, { onJob, onSign }) {
+  const known = version ? { "Last-Event-ID": version } : {};
+  const headers = { Accept: "text/event-stream", ...known, ...authorisation() };
+  const response = await fetch(`${atJob(id)}/events`, { headers, signal, cache: "no-store" });
+  if (response.status !== 200) return;
+  const events = new EventReader((type, data, version) => {
+    if (type === "job") onJob(JSON.parse(data), version);
+  });
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (;;) {
+    onSign();
+    const { done, value } = await reader.read();
+    if (done) return;
+    events.feed(value);
+  }
 }
