@@ -425,16 +425,23 @@ def test_connections_that_are_cut_again_and_again(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- unlike processes
 
 
-def test_each_process_takes_what_it_can_do(alone: Fleet) -> None:
-    """One that does few at a time does not keep others from the rest."""
-    alone.add("worker", jobs__concurrency=1)
-    alone.start()
+def test_a_process_takes_no_more_than_it_can_do(alone: Fleet) -> None:
+    """One that does few at a time does not keep others, who do more, from the rest."""
+    (server,) = alone.members
+    server.settings = {**server.settings, "jobs.concurrency": 0}
+    few, many = alone.add("worker", jobs__concurrency=1), alone.add("worker")
+    for member in (server, few, many):
+        member.start()
     alone.hold()
-    handed = Handed(alone, [numbered(n) for n in range(1, 5)])
+    many.freeze()
+    handed = Handed(alone, [numbered(n) for n in range(1, 7)])
+    until(lambda: handed.count("running") == 1, alone.told)
+    time.sleep(0.5)
+    many.thaw()
     until(lambda: handed.count("running") == 4, alone.told)
     alone.release()
     handed.wait()
-    handed.shows(1, 2, 3, 4)
+    handed.shows(*range(1, 7))
 
 
 # ---------------------------------------------------------------- time

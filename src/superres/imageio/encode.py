@@ -57,6 +57,8 @@ class OutputOptions:
             smaller and slower, the pixels are the same.
         strip_location: leave out of EXIF, XMP and IPTC where the picture was taken, see
             :mod:`superres.imageio.location`.
+        background: red, green and blue, 0…255, that JPEG gets where the picture is transparent;
+            None refuses transparent pictures as JPEG, rather than choose for somebody.
 
     Raises:
         BadParameter: a value out of range, or values that contradict each other.
@@ -68,8 +70,14 @@ class OutputOptions:
     strip: bool = False
     compression: int | None = None
     strip_location: bool = False
+    background: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
+        if self.background is not None:
+            given: tuple[int, ...] = tuple(self.background)  # JSON has lists
+            object.__setattr__(self, "background", given)
+            if len(given) != 3 or not all(0 <= colour <= 255 for colour in given):
+                raise BadParameter("background must be three numbers, 0 to 255 each.")
         if self.format is not None:
             object.__setattr__(self, "format", format_name(self.format))
         if self.quality is not None and not 1 <= self.quality <= 100:
@@ -133,8 +141,16 @@ def complete_options(header: Header, file_format: str, options: OutputOptions) -
     return replace(options, format=file_format)
 
 
-def check_target(file_format: str, width: int, height: int, channels: int) -> None:
+def check_target(
+    file_format: str, width: int, height: int, channels: int, *, flattened: bool = False
+) -> None:
     """Raise BadParameter if ``file_format`` cannot hold such a result. Call before the work.
+
+    Args:
+        file_format: to be written.
+        width, height: of the result, in pixels.
+        channels: of the result, see :data:`superres.imageio.picture.Pixels`.
+        flattened: JPEG gets a background, see :class:`OutputOptions`.
 
     Raises:
         BadParameter: too large a side (WebP 16383, JPEG 65500), or transparency in JPEG.
@@ -149,7 +165,7 @@ def check_target(file_format: str, width: int, height: int, channels: int) -> No
             f"{_TITLES[file_format]} cannot be wider or higher than {most:,} pixels and the result "
             f"would be {width:,} x {height:,}; choose the format png or tiff (--format png)."
         )
-    if file_format == "jpeg" and channels in (2, 4):
+    if file_format == "jpeg" and channels in (2, 4) and not flattened:
         raise BadParameter(
             "JPEG cannot hold transparency; choose the format png or webp (--format png), "
             "or remove the picture's alpha channel first."
@@ -195,8 +211,12 @@ def encode(
     if options.strip_location and not options.strip:
         metadata = without_location(metadata)
     image = _lazy(pixels)
-    check_target(file_format, image.width, image.height, image.bands)
-    image = attach(_samples_for(file_format, image), metadata, file_format, strip=options.strip)
+    flattened = options.background is not None
+    check_target(file_format, image.width, image.height, image.bands, flattened=flattened)
+    image = _samples_for(file_format, image)
+    if options.background is not None and file_format == "jpeg" and image.bands in (2, 4):
+        image = _flattened(image, options.background)
+    image = attach(image, metadata, file_format, strip=options.strip)
     arguments = _saver_arguments(file_format, image, options)
     saver = f"{file_format}save_target"
 
@@ -262,6 +282,13 @@ def _samples_for(file_format: str, image: Image) -> Image:
     grey = image.bands < 3
     name = ("grey16" if grey else "rgb16") if wide else ("b-w" if grey else "srgb")
     return image.cast("ushort" if wide else "uchar").copy(interpretation=name)
+
+
+def _flattened(image: Image, background: tuple[int, int, int]) -> Image:
+    """``image``, 8 bit with alpha, on a background."""
+    red, green, blue = background
+    grey = round(0.299 * red + 0.587 * green + 0.114 * blue)  # Rec. 601, as JPEG's own grey
+    return image.flatten(background=[grey] if image.bands == 2 else [red, green, blue])
 
 
 def _saver_arguments(file_format: str, image: Image, options: OutputOptions) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class Forecast:
         )
         with reading(self._database) as connection:
             paces = self._paces(connection)
-            counts: dict[str, int] = dict(connection.execute(counted).tuples().all())
+            counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(counted)}
         return Load(
             counts.get(State.WAITING, 0), counts.get(State.RUNNING, 0), len(paces), sum(paces)
         )

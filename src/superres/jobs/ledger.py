@@ -170,7 +170,7 @@ class Ledger:
                 # Until the job has ended, which sets the time that its results have.
                 connection.execute(
                     update(blobs)
-                    .where(blobs.c.id == blob_id)
+                    .where(blobs.c.id == blob_id, blobs.c.ready)
                     .values(expires_at=moment + _UNTIL_THE_END_S)
                 )
             rows.settle(connection, self._queue, job, moment)

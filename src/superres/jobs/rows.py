@@ -67,7 +67,9 @@ def settle(
             job_items.c.job_id == row.id, job_items.c.blob_id.is_not(None)
         )
         # In the same transaction, so that a job that is done has its results as long as it says.
-        connection.execute(update(blobs).where(blobs.c.id.in_(results)).values(expires_at=expires))
+        connection.execute(
+            update(blobs).where(blobs.c.id.in_(results), blobs.c.ready).values(expires_at=expires)
+        )
         if row.callback is not None:
             changes["callback_state"] = "waiting"
             queue.tell(connection, row.id, 1)

@@ -317,7 +317,8 @@ class Upscaler:
         size = work.out_width, work.out_height
         suffix = target.suffix if target is not None else None
         file_format = choose_format(header, options.output, suffix, *size)
-        check_target(file_format, *size, header.channels)
+        flattened = options.output.background is not None
+        check_target(file_format, *size, header.channels, flattened=flattened)
         replace(options.output, format=file_format)  # options that contradict the format
         return file_format
 

@@ -212,14 +212,18 @@ def test_the_same_link_twice(client, web):
     assert data["list"][0]["image_result"] != data["list"][1]["image_result"]
 
 
-def test_transparency_is_not_lost_in_silence(client, web):
-    """A JPG has none: the picture fails and says so; as a PNG it goes through."""
+def test_transparency_stays_or_is_put_on_white(client, web):
+    """A JPG has none."""
     out = io.BytesIO()
-    Image.fromarray(np.full((256, 256, 4), 99, np.uint8)).save(out, "PNG")
+    clear = np.zeros((256, 256, 4), np.uint8)
+    clear[:, 128:] = (10, 20, 200, 255)
+    Image.fromarray(clear).save(out, "PNG")
     link = web.put("clear.png", out.getvalue())
     (one,) = client.finished(client.task([link], "jpg"))["list"]
-    assert one["status"] == "4"
-    assert "transparency" in one["reason"]
+    flat = loaded(one["image_result"])
+    assert flat.mode == "RGB"
+    assert flat.getpixel((100, 100)) == (255, 255, 255)
+    assert np.abs(np.subtract(flat.getpixel((1500, 100)), (10, 20, 200))).max() <= 3
     (one,) = client.finished(client.task([link], "png"))["list"]
     assert loaded(one["image_result"]).mode == "RGBA"
 

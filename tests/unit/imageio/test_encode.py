@@ -399,6 +399,29 @@ def test_options_out_of_range(options):
         OutputOptions(**options)
 
 
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_jpeg_puts_transparency_on_a_background(channels, dtype):
+    top = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    array = np.zeros((32, 48, channels), dtype)
+    array[:, 16:, -1] = top  # black: clear, then half clear, then opaque
+    array[:, 16:32, -1] = top / 2
+    read = pixels_of(made(array, "jpeg", quality=100, background=(255, 128, 0)))
+    assert read.shape[2] == channels - 1
+    expected = np.array([255, 128, 0]) if channels == 4 else np.array([151])
+    for column, share in ((5, 1), (24, 0.5), (43, 0)):
+        assert np.abs(read[16, column] - expected * share).max() <= 4
+    # Other formats hold it: nothing is lost there.
+    assert pixels_of(made(array, "png", background=(255, 128, 0))).shape[2] in (2, 4)
+
+
+def test_a_background_is_three_numbers():
+    for wrong in ((1, 2), (0, 0, 256), (-1, 0, 0)):
+        with pytest.raises(BadParameter, match="background"):
+            OutputOptions(background=wrong)
+    assert OutputOptions(background=[1, 2, 3]).background == (1, 2, 3)
+
+
 def test_targets_that_cannot_hold_the_result():
     check_target("webp", 16383, 16383, 4)
     check_target("jpeg", 65500, 65500, 3)

@@ -111,7 +111,10 @@ def recipe_for(settings: Settings, file_format: str) -> Recipe:
             scale=_SCALE,
             model=fsrtwo.model or settings.models.default,
             fidelity=fsrtwo.fidelity,
-            output=OutputOptions(format=file_format, strip_location=True),
+            # Who asks for JPG has somewhere to put it that knows no transparency.
+            output=OutputOptions(
+                format=file_format, strip_location=True, background=(255, 255, 255)
+            ),
         ),
         rules=replace(_RULES, max_bytes=fsrtwo.max_bytes),
     )

@@ -114,7 +114,8 @@ def recipe(settings: Settings, asked: Asked) -> Recipe:
             scale=1.0,  # the ladder says
             model=door.model or settings.models.default,
             fidelity=door.fidelity,
-            output=OutputOptions(format=asked.format, strip=True),
+            # Who asks for jpg has somewhere to put it that knows no transparency.
+            output=OutputOptions(format=asked.format, strip=True, background=(255, 255, 255)),
         ),
         Rules(
             formats=_TAKEN,

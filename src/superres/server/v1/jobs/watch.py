@@ -147,7 +147,7 @@ class Followed(StreamingResponse):
         if self._known != sent:
             yield self._latest
         silent = 0.0
-        while not getattr(self._request.state, "stopping", False):
+        while True:
             job, latest = watched.job, watched.latest
             if job.version > sent:
                 sent, silent = job.version, 0.0

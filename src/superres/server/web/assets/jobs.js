@@ -25,6 +25,7 @@ export class Jobs extends EventTarget {
   #held = false;
   #asking = false;
   #finding = false;
+  #findAgain = 0;
   #stream = null;
   #pause = 0;
   #notBefore = 0;
@@ -36,10 +37,15 @@ export class Jobs extends EventTarget {
     this.tick();
   }
 
+  /** Positions of a job's pictures that are not shown any more. */
+  gone(id) {
+    return remembered.gone(id);
+  }
+
   /** A picture of it is not shown any more. */
   drop(id, position) {
-    const { images } = this.#known.get(id).job;
-    remembered.drop(id, position, images.length);
+    const known = this.#known.get(id);
+    if (known) remembered.drop(id, position, known.job.images.length);
   }
 
   async cancel(id) {
@@ -92,11 +98,13 @@ export class Jobs extends EventTarget {
     if (!this.#stream && open.length && now >= this.#notBefore) this.#follow(open[0]);
     const [stale] = open.filter(({ heard }) => now - heard > STALE).sort((a, b) => a.heard - b.heard);
     if (stale && !this.#asking) this.#look(stale);
+    if (this.#findAgain && now > this.#findAgain) this.#find();
   }
 
   async #find() {
     if (this.#finding) return;
     this.#finding = true;
+    this.#findAgain = 0;
     for (const id of remembered.ids()) {
       if (this.#known.has(id)) continue;
       try {
@@ -104,6 +112,7 @@ export class Jobs extends EventTarget {
       } catch (error) {
         this.#wrong(id, error);
         if (this.#held) break; // Released again, it goes on.
+        if (remembered.ids().includes(id)) this.#findAgain = Date.now() + TROUBLE;
       }
     }
     this.#finding = false;
