@@ -28,6 +28,8 @@ PROGRAMS = (
     "guard",
     "published",
     "load",
+    "jobs",
+    "chaos",
 )
 LIMIT = 7200
 """Seconds after which a program counts as hung."""

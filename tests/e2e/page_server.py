@@ -1,8 +1,8 @@
 """The real server as a process of its own, for the tests of the page.
 
 Run as a script, this file *is* the command ``superres``, with the fake engine slowed down so
-that there is progress to see and something to cancel. Worker processes are spawned and import
-their parent's main script again, so the pause reaches them too.
+that there is progress to see and something to cancel, or held while a file says so. Worker
+processes are spawned and import their parent's main script again, so this reaches them too.
 """
 
 from __future__ import annotations
@@ -20,15 +20,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PAUSE = "SUPERRES_TEST_PAUSE"  # seconds before every tile; the settings ignore SUPERRES_TEST_…
+HOLD = "SUPERRES_TEST_HOLD"  # a file: while it is there, no tile is begun
 
 if __name__ in ("__main__", "__mp_main__"):
     from superres.engines.fake import FakeSession
 
     _submit = FakeSession.submit
-    _pause = float(os.environ.get(PAUSE, "0"))  # now: workers forget their environment
+    # Now: workers forget their environment.
+    _pause, _hold = float(os.environ.get(PAUSE, "0")), Path(os.environ.get(HOLD, os.devnull))
 
     def _later(self, image):
         time.sleep(_pause)
+        while _hold.is_file():
+            time.sleep(0.01)
         return _submit(self, image)
 
     FakeSession.submit = _later
@@ -44,7 +48,7 @@ class PageServer:
 
     def __post_init__(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True)
-        self.log = self.data / "server.log"
+        self.log, self._hold = self.data / "server.log", self.data / "hold"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -55,12 +59,15 @@ class PageServer:
         return [sys.executable, __file__, *arguments, "--data-dir", str(self.data / "data")]
 
     def environment(self) -> dict[str, str]:
-        scratch = self.data / "scratch"
-        scratch.mkdir(exist_ok=True)
+        # Its own, the cache too: there is kept how fast this machine is, which here it is not.
+        folders = {name: self.data / name for name in ("cache", "scratch")}
+        for folder in folders.values():
+            folder.mkdir(exist_ok=True)
         return (
             dict(os.environ)
-            | {"SUPERRES_ENGINE__DEVICE": "fake", "SUPERRES_ENGINE__SCRATCH_DIR": str(scratch)}
-            | {PAUSE: str(self.pause)}
+            | {"SUPERRES_ENGINE__DEVICE": "fake"}
+            | {f"SUPERRES_ENGINE__{n.upper()}_DIR": str(path) for n, path in folders.items()}
+            | {PAUSE: str(self.pause), HOLD: str(self._hold)}
             | dict(self.environ or {})
         )
 
@@ -79,6 +86,15 @@ class PageServer:
                 return
             time.sleep(0.1)
         raise AssertionError(self.log.read_text(errors="replace"))
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """No picture gets any further while the block runs."""
+        self._hold.touch()
+        try:
+            yield
+        finally:
+            self._hold.unlink()
 
     def stop(self) -> None:
         if self.process is None:

@@ -66,6 +66,11 @@ class Forecast:
         self._lock = threading.Lock()
         self._seen: _Seen | None = None
 
+    def forget(self) -> None:
+        """Look again: the queue has changed."""
+        with self._lock:
+            self._seen = None
+
     def wait_seconds(self, job: Job) -> float:
         """Seconds until ``job`` is done; 0 if it is."""
         if job.state.final:

@@ -32,13 +32,18 @@ class Gate:
         self._closed = False
 
     @contextmanager
-    def inside(self, urgency: int) -> Iterator[None]:
+    def inside(self, urgency: int, patience: float | None = None) -> Iterator[None]:
         """Wait until there is room and nobody more urgent waits; lower is more urgent.
+
+        Args:
+            urgency: of who wants in.
+            patience: seconds to wait; None waits for ever.
 
         Raises:
             Closed: the gate is closed.
+            TimeoutError: it took longer than ``patience``.
         """
-        self._enter(urgency)
+        self._enter(urgency, patience)
         try:
             yield
         finally:
@@ -52,15 +57,18 @@ class Gate:
             self._closed = True
             self._changed.notify_all()
 
-    def _enter(self, urgency: int) -> None:
+    def _enter(self, urgency: int, patience: float | None) -> None:
         place = (urgency, next(self._count))
         with self._changed:
             heapq.heappush(self._waiting, place)
-            self._changed.wait_for(
-                lambda: self._closed or (self._free > 0 and self._waiting[0] == place)
+            let_in = self._changed.wait_for(
+                lambda: self._closed or (self._free > 0 and self._waiting[0] == place), patience
             )
+            self._waiting.remove(place)
+            heapq.heapify(self._waiting)
+            self._changed.notify_all()
             if self._closed:
                 raise Closed
-            heapq.heappop(self._waiting)
+            if not let_in:
+                raise TimeoutError
             self._free -= 1
-            self._changed.notify_all()

@@ -63,7 +63,7 @@ class Ledger:
         database: where.
         queue: told of jobs that end.
         slot: the process's, see :mod:`superres.jobs.slots`.
-        attempts: how often a picture may be begun.
+        attempts: how often a picture may be begun whose process dies.
         clock: seconds since 1970.
     """
 
@@ -81,8 +81,8 @@ class Ledger:
             if job is None or item is None or State(item.state).final:
                 return None
             moment = self._clock(connection)
-            if item.attempt >= self._attempts:
-                times = "once" if item.attempt == 1 else f"{item.attempt} times"
+            if item.deaths >= self._attempts:
+                times = "once" if item.deaths == 1 else f"{item.deaths} times"
                 error = WorkerLost(
                     f"The process that did this picture died {times} before it was done; the "
                     "picture may be what kills it."

@@ -37,7 +37,10 @@ def expected(recipe: Recipe) -> float:
     scale = options.scale or _DEFAULT_SCALE
     if recipe.ladder:
         scale = max(rung for _, rung in recipe.ladder)
-    return _GUESSED_PIXELS / 1e6 * scale * scale * _cost(options.model)
+    pixels = _GUESSED_PIXELS
+    if recipe.rules.min_side and recipe.rules.max_side:
+        pixels = min(pixels, recipe.rules.min_side * recipe.rules.max_side)
+    return pixels / 1e6 * scale * scale * _cost(options.model)
 
 
 def _cost(model: str) -> float:

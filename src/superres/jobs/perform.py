@@ -8,11 +8,14 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from superres.errors import (
+    BucketNotFound,
     Cancelled,
     DeadlineExceeded,
     ObjectNotFound,
@@ -27,7 +30,7 @@ from superres.jobs.request import FromBlob, FromUrl
 from superres.pipeline import Progress, UpscaleOptions
 from superres.pipeline.options import result_name
 from superres.sources import Sources
-from superres.storage.blobs import Blobs
+from superres.storage.blobs import Blobs, Damaged
 
 _log = logging.getLogger("superres.jobs")
 
@@ -41,6 +44,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Until it is written down that the picture is done: one that never is goes by itself.
 _UNTIL_WRITTEN_DOWN_S = 3600.0
 _MOST_PATIENCE_S = 5.0
+# Between tries of the store; longer than it takes to be started anew.
+_PAUSES_S = (0.5, 2.0, 5.0, 10.0, 15.0)
+T = TypeVar("T")
 
 
 class Errand:
@@ -62,6 +68,10 @@ class Errand:
     def stopped(self) -> bool:
         """Whether somebody stopped it."""
         return self._stopped.is_set()
+
+    def pause(self, seconds: float) -> bool:
+        """Wait; True at once if it is stopped."""
+        return self._stopped.wait(seconds)
 
     def progressed(self, progress: Progress) -> None:
         """How far the upscale is; leaves room for fetching and storing."""
@@ -93,6 +103,25 @@ class Errand:
             if self._stopped.wait(min(exc.retry_after, _MOST_PATIENCE_S, left)):
                 raise Cancelled("The picture is not wanted any more.") from None
             return None
+
+
+def _persist(errand: Errand, ask: Callable[[], T]) -> T:
+    """Ask the store again if it fails: it may be away for a moment.
+
+    Raises:
+        Cancelled: the picture was stopped meanwhile.
+        StorageError: it stayed away, or what is there is not what was kept.
+    """
+    for pause in _PAUSES_S:
+        try:
+            return ask()
+        except (ObjectNotFound, BucketNotFound, Damaged):
+            raise
+        except StorageError as exc:
+            _log.warning("Trying again in %g s: %s", pause, exc.public_message)
+        if errand.pause(pause):
+            raise Cancelled("The picture is not wanted any more.")
+    return ask()
 
 
 class Performer:
@@ -158,8 +187,9 @@ class Performer:
     def _fetch(self, errand: Errand, target: Path) -> None:
         source = errand.ticket.source
         if isinstance(source, FromBlob):
+            blob_id = source.blob_id
             try:
-                self._blobs.fetch(source.blob_id, target)
+                _persist(errand, lambda: self._blobs.fetch(blob_id, target))
             except ObjectNotFound as exc:
                 raise StorageError("The picture is not in the store any more.") from exc
             return
@@ -183,8 +213,11 @@ class Performer:
         if ticket.recipe.ladder:
             options = UpscaleOptions(scale=round(report.out_width / report.width, 2))
         name = result_name(ticket.name, options, report)
-        blob = self._blobs.keep(
-            target, name, MEDIA_TYPES[report.format], _UNTIL_WRITTEN_DOWN_S, counted=False
+        blob = _persist(
+            errand,
+            lambda: self._blobs.keep(
+                target, name, MEDIA_TYPES[report.format], _UNTIL_WRITTEN_DOWN_S, counted=False
+            ),
         )
         result = ItemResult(
             blob_id=blob.id,

@@ -133,6 +133,10 @@ class JobQueue:
             found |= {flow.workflow_id: flow.status for flow in flows}
         return found
 
+    def put_back(self, job_id: str, position: int) -> None:
+        """Let anybody do a picture that was claimed and not begun."""
+        self._resume([item_id(job_id, position)], ITEMS)
+
     def _resume(self, ids: list[str], queue: str) -> None:
         try:
             with translated():

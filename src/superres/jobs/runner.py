@@ -42,6 +42,8 @@ T = TypeVar("T")
 _BEAT_S = 1.0
 # Besides those that run so many are claimed, to be at hand.
 _SPARE = 2
+# So long they may be, before others get a chance to take them.
+_PATIENCE_S = 2.0
 # Receivers that hang hold one each.
 _TELLERS = 16
 _LONGEST_PAUSE_S = 10.0
@@ -166,7 +168,7 @@ class JobRunner:
         for thread in self._threads:
             thread.join()
         try:
-            self._slots.release(self._slot)
+            self._slots.release(self._slot, died=False)
             self._queue.give_back(self._slot)
             self._slots.forget(self._slot)
         except (StorageError, Overloaded) as exc:
@@ -187,13 +189,17 @@ class JobRunner:
     def do_item(self, job_id: str, position: int, urgency: int) -> None:
         """Do a picture, or find that there is nothing to do."""
         try:
-            with self._gate.inside(urgency):
+            with self._gate.inside(urgency, _PATIENCE_S):
                 ledger = self._ledger
                 assert ledger is not None
                 ticket = self._insist(lambda: ledger.begin(job_id, position))
                 if ticket is not None:
                     self._do(ledger, ticket)
         except Closed:
+            raise _Dropped from None
+        except TimeoutError:
+            # Somebody else may have nothing to do.
+            self._insist(lambda: self._queue.put_back(job_id, position))
             raise _Dropped from None
 
     def tell(self, job_id: str, attempt: int) -> None:

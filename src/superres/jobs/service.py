@@ -80,7 +80,9 @@ class JobService:
         try:
             sources = [self._take(new, item, taken) for item in new.items]
             with writing(self._database) as connection:
-                return self._insert(connection, new, sources)
+                job = self._insert(connection, new, sources)
+            self._forecast.forget()
+            return job
         except IntegrityError:
             # Somebody was quicker with the same key.
             self._blobs.delete(*taken)
@@ -292,6 +294,7 @@ class JobService:
                     "recipe": request.recipe_to_json(item.recipe),
                     "work": pace.expected(item.recipe) if guesses is None else guesses,
                     "attempt": 0,
+                    "deaths": 0,
                     "stage": "queued",
                     "progress": 0.0,
                     "created_at": moment,

@@ -117,13 +117,24 @@ class Slots:
         with reading(self._database) as connection:
             return set(connection.scalars(select(slots.c.id)))
 
-    def release(self, slot: str) -> None:
-        """Let the pictures of ``slot`` wait again, before DBOS is told the same."""
+    def release(self, slot: str, *, died: bool) -> None:
+        """Let the pictures of ``slot`` wait again, before DBOS is told the same.
+
+        Args:
+            slot: of a process that does nothing any more.
+            died: it did not stop of its own; one of its pictures may be the reason.
+        """
         with writing(self._database) as connection:
             connection.execute(
                 update(job_items)
                 .where(job_items.c.slot == slot, job_items.c.state == State.RUNNING)
-                .values(state=State.WAITING, slot=None, stage="queued", progress=0.0)
+                .values(
+                    state=State.WAITING,
+                    slot=None,
+                    stage="queued",
+                    progress=0.0,
+                    deaths=job_items.c.deaths + died,
+                )
             )
 
     def forget(self, slot: str) -> None:

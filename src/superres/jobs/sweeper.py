@@ -27,8 +27,8 @@ from superres.settings import JobsSettings
 from superres.storage.blobs import Blobs
 
 _log = logging.getLogger("superres.jobs")
-# Besides what it may take a picture gets this long to be stopped, in seconds.
-_GRACE_S = 30.0
+# Besides what it may take a picture gets this long to be stopped, or stored, in seconds.
+_GRACE_S = 90.0
 _RECONCILE_S = 60.0
 _AT_ONCE = 200
 
@@ -62,6 +62,7 @@ class Sweeper:
         self._settings, self._database, self._queue = settings, database, queue
         self._slots, self._blobs, self._slot = slots, blobs, slot
         self._also, self._clock = also, clock
+        self._nameless: set[str] = set()
         self._reconciled = time.monotonic()
 
     def sweep(self, *, trust_silence: bool = True) -> None:
@@ -90,10 +91,13 @@ class Sweeper:
     def give_away(self, *, trust_silence: bool = True) -> int:
         """Give the work of dead processes to the others; returns how many were dead."""
         dead = self._slots.dead(self._slot, trust_silence=trust_silence)
-        # Who lived on after having been given up, and died before it said so.
-        dead += sorted(self._queue.holders() - self._slots.every() - set(dead))
+        # Who lived on after having been given up, and died before it said so. One that lives
+        # says so within a moment: it is looked at twice.
+        nameless = self._queue.holders() - self._slots.every() - {self._slot}
+        dead += sorted((nameless & self._nameless) - set(dead))
+        self._nameless = nameless
         for slot in dead:
-            self._slots.release(slot)
+            self._slots.release(slot, died=True)
             given = self._queue.give_back(slot)
             # Last: what was not given back is found by this again.
             self._slots.forget(slot)

@@ -67,6 +67,7 @@ job_items = Table(
     Column("recipe", Text, nullable=False),  # JSON
     Column("work", Double, nullable=False),  # expected: see superres.jobs.pace
     Column("attempt", Integer, nullable=False),  # how often begun; fences late writers
+    Column("deaths", Integer, nullable=False),  # how often its process died meanwhile
     Column("slot", String(36)),  # who has it
     Column("stage", String(10), nullable=False),
     Column("progress", Double, nullable=False),  # 0 to 1

@@ -136,7 +136,7 @@ class JobsSettings:
         10_000, integer(1), "Pictures that may wait before jobs are refused."
     )
     max_wait: float = setting(86_400.0, number(1), "How long a job may wait to be begun.")
-    max_run: float = setting(600.0, number(0.1), "How long one picture of a job may take.")
+    max_run: float = setting(1800.0, number(0.1), "How long one picture of a job may take.")
     attempts: int = setting(
         3, integer(1), "How often a picture is begun whose process dies before it is done."
     )

@@ -43,6 +43,10 @@ _MAX_FAILURES = 3
 _CHANCE = secrets.SystemRandom()
 
 
+class Damaged(StorageError):
+    """What is in the store is not what was kept; asking again does not help."""
+
+
 @dataclass(frozen=True)
 class Blob:
     """A kept file.
@@ -367,8 +371,8 @@ def _verified(blob: Blob, pieces: Iterator[bytes]) -> Iterator[bytes]:
         yield held
 
 
-def _damaged(blob: Blob, how: str) -> StorageError:
-    return StorageError(
+def _damaged(blob: Blob, how: str) -> Damaged:
+    return Damaged(
         f"The kept file {blob.id[:8]}… is damaged in the object store: {how}. Upscale again."
     )
 

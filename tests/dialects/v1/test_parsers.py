@@ -15,11 +15,11 @@ from starlette.requests import Request
 
 from superres.errors import BadParameter, ModelNotFound, SourceTooLarge
 from superres.server.multipart import Form
+from superres.server.names import disposition, stem_of, stem_of_address
 from superres.server.v1.accept import Wanted, wanted
 from superres.server.v1.fields import EstimateFields, UpscaleFields, once, together
 from superres.server.v1.jsonbody import read_members, scalar
 from superres.server.v1.multipart import read_form
-from superres.server.v1.names import disposition, stem_of, stem_of_address
 from superres.settings import Settings
 
 KNOWN = ["url", "img", "scale", "model", "lossless"]

@@ -26,6 +26,16 @@ def sweeper_of(shop: Workshop, timeout: float = 0.2) -> Sweeper:
     )
 
 
+def close_held(shop: Workshop) -> None:
+    """Stop without patience; what is held does not end, and lets go when it is stopped."""
+    closing = threading.Thread(target=shop.app.runner.close)
+    closing.start()
+    until(lambda: all(e.stopped for e in shop.app.runner._running()), "the stop")
+    shop.engine.go.set()
+    closing.join(20)
+    assert not closing.is_alive()
+
+
 def test_so_many_at_a_time(make) -> None:
     shop = make(concurrency=2)
     shop.app.runner.start()
@@ -84,12 +94,7 @@ def test_what_does_not_end_in_time_waits_again(make) -> None:
     shop.app.runner.start()
     shop.engine.go.clear()
     job = shop.running(shop.submit(5), 3)
-    closing = threading.Thread(target=shop.app.runner.close)
-    closing.start()
-    until(lambda: all(e.stopped for e in shop.app.runner._running()), "the stop")
-    shop.engine.go.set()
-    closing.join(20)
-    assert not closing.is_alive()
+    close_held(shop)
     now = shop.look(job)
     assert [i.state for i in now.items] == ["waiting"] * 5
     assert {i.result for i in now.items} == {None}
@@ -138,7 +143,7 @@ def test_a_picture_that_kills_is_given_up(make, idle: Workshop) -> None:
     for _ in range(3):
         dead_hand(idle)
         with writing(idle.app.database) as connection:
-            connection.execute(update(job_items).where(job_items.c.position == 1).values(attempt=0))
+            connection.execute(update(job_items).where(job_items.c.position == 1).values(deaths=0))
         sweeper_of(idle).give_away()
     shop = make()
     shop.app.runner.start()
@@ -146,6 +151,49 @@ def test_a_picture_that_kills_is_given_up(make, idle: Workshop) -> None:
     assert [i.state for i in done.items] == ["failed", "done"]
     assert isinstance(done.items[0].error, WorkerLost)
     assert "died 3 times" in str(done.items[0].error)
+
+
+def test_stopping_is_no_death(make) -> None:
+    """However often the service is started anew, a long picture is not to blame."""
+    job = None
+    for _ in range(4):
+        shop = make()
+        shop.app.runner.start()
+        shop.engine.go.clear()
+        job = shop.running(job or shop.submit(1))
+        close_held(shop)
+        assert shop.look(job).items[0].state is State.WAITING
+    shop = make()
+    shop.app.runner.start()
+    assert [(i.state, i.attempt) for i in shop.finished(job).items] == [(State.DONE, 5)]
+
+
+def test_what_is_claimed_and_cannot_be_begun_is_put_back(make) -> None:
+    shop = make(concurrency=1)
+    shop.app.runner.start()
+    shop.engine.go.clear()
+    job = shop.running(shop.submit(3))
+    queue = shop.app.runner._queue
+    flows = [item_id(job.id, n) for n in range(3)]
+    until(lambda: list(queue.states(flows).values()).count("PENDING") == 3, "claiming ahead")
+    until(lambda: list(queue.states(flows).values()).count("ENQUEUED") >= 1, "giving back")
+    shop.engine.go.set()
+    assert [i.attempt for i in shop.finished(job).items] == [1, 1, 1]
+
+
+def test_the_store_is_away_for_a_moment(shop: Workshop, monkeypatch) -> None:
+    move, failures = shop.app.store.move, []
+
+    def flaky(*args):
+        if args[1] not in failures and len(failures) < 2:
+            failures.append(args[1])
+            raise StorageError("The object store did not answer as it should.")
+        return move(*args)
+
+    items = [shop.item()]
+    job = shop.submit(items)
+    monkeypatch.setattr(shop.app.store, "move", flaky)
+    assert shop.finished(job).state is State.DONE
 
 
 def test_a_false_death_shows_one_result(make) -> None:

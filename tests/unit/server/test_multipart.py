@@ -90,6 +90,21 @@ def test_what_is_not_known_is_passed_over(tmp_path: Path) -> None:
         parse(tmp_path, part("more", b"") * 65 + END, ONE, 1000)
 
 
+def test_values_are_checked_as_they_come(tmp_path: Path) -> None:
+    heard: list[tuple[str, str]] = []
+
+    def check(name: str, value: str) -> None:
+        heard.append((name, value))
+        if value == "99":
+            raise BadParameter("Too much.")
+
+    strict = Expected(["file"], ["scale", "model"], 1000, check=check)
+    parse(tmp_path, part("scale", b"2") + files(b"x") + part("model", b"a") + END, strict)
+    assert heard == [("scale", "2"), ("model", "a")]
+    with pytest.raises(BadParameter, match="Too much"):
+        parse(tmp_path / "never", part("scale", b"99") + files(b"x") + END, strict)
+
+
 def test_what_is_not_known_is_refused(tmp_path: Path) -> None:
     heard: list[tuple[str, bool]] = []
 

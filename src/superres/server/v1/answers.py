@@ -16,8 +16,8 @@ from starlette.responses import Response
 from superres.executors.base import Done
 from superres.pipeline import FileReport, UpscaleOptions
 from superres.pipeline.options import result_name
+from superres.server.names import disposition
 from superres.server.spooled import SpooledAnswer
-from superres.server.v1.names import disposition
 from superres.server.v1.schemas import Result
 from superres.server.work import in_thread
 from superres.storage.blobs import Blob, Blobs

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from superres.access import Caller
 from superres.app import App
 from superres.errors import BadParameter
+from superres.server.names import DEFAULT_STEM, stem_of, stem_of_address
 from superres.server.v1.fields import UpscaleFields, once, together
 from superres.server.v1.jsonbody import read_json
 from superres.server.v1.multipart import read_form
-from superres.server.v1.names import DEFAULT_STEM, stem_of, stem_of_address
 from superres.server.work import fetch, in_thread, save_body
 
 # JSON bodies being parsed at the same time: each takes up to three times its size in memory.

@@ -8,12 +8,16 @@ allows no other origin, no inline script or style, and no way to turn text into 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import html
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import resources
 
 from fastapi import APIRouter, Request, Response
 
 from superres.app import App
+from superres.settings import Settings
 
 MEDIA_TYPES = {
     "css": "text/css; charset=utf-8",
@@ -48,11 +52,18 @@ HEADERS = {
 }
 
 
+_LIMITS = b"$limits"
+_FORM = 64 << 10  # what the fields of a form, and what is between them, take at most
+
+
 @dataclass(frozen=True)
 class _File:
     content: bytes
     media_type: str
-    etag: str
+
+    @cached_property
+    def etag(self) -> str:
+        return f'"{hashlib.sha256(self.content).hexdigest()[:32]}"'
 
 
 def _load() -> dict[str, _File]:
@@ -61,10 +72,21 @@ def _load() -> dict[str, _File]:
     for entry in resources.files(__package__).joinpath("assets").iterdir():
         media_type = MEDIA_TYPES.get(entry.name.rpartition(".")[2])
         if media_type is not None:
-            content = entry.read_bytes()
-            etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-            files[entry.name] = _File(content, media_type, etag)
+            files[entry.name] = _File(entry.read_bytes(), media_type)
     return files
+
+
+def _limits(settings: Settings) -> bytes:
+    """What the page must know before it sends anything: pictures and bytes of one job, bytes of
+    one picture, and how long results are kept.
+    """
+    limits = {
+        "items": settings.jobs.max_items,
+        "bytes": max(1, settings.jobs.max_body_bytes - _FORM),
+        "file": max(1, settings.server.max_body_bytes - _FORM),
+        "seconds": settings.server.result_lifetime,
+    }
+    return html.escape(json.dumps(limits)).encode()
 
 
 def _answer(request: Request, file: _File) -> Response:
@@ -75,13 +97,15 @@ def _answer(request: Request, file: _File) -> Response:
     return Response(file.content, media_type=file.media_type, headers=headers)
 
 
-def router(_: App) -> APIRouter:
+def router(app: App) -> APIRouter:
     """The routes ``/`` and ``/assets/web/{name}``.
 
-    The page needs nothing of the service: it speaks to ``/v1`` like any other client.
+    The page needs nothing of the service but its limits: it speaks to ``/v1`` like any other
+    client.
     """
     files = _load()
     page = files.pop("page.html")
+    page = replace(page, content=page.content.replace(_LIMITS, _limits(app.settings)))
     routes = APIRouter(include_in_schema=False)
 
     @routes.api_route("/", methods=["GET", "HEAD"])

@@ -52,6 +52,7 @@ def upgrade() -> None:
         sa.Column("recipe", sa.Text(), nullable=False),
         sa.Column("work", sa.Double(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("deaths", sa.Integer(), nullable=False),
         sa.Column("slot", sa.String(36), nullable=True),
         sa.Column("stage", sa.String(10), nullable=False),
         sa.Column("progress", sa.Double(), nullable=False),

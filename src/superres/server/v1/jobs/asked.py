@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from superres.errors import BadParameter
+from superres.server.names import stem_of, stem_of_address
 from superres.server.v1.fields import check_names, quoted
 from superres.server.v1.jobs.fields import JobFields
 from superres.server.v1.multipart import FILE
-from superres.server.v1.names import stem_of, stem_of_address
 
 MAX_JSON = 1 << 20
 _IMAGES, _URL, _NAME = "images", "url", "name"

@@ -12,11 +12,11 @@ from superres.app import App
 from superres.errors import BadParameter
 from superres.server import multipart
 from superres.server.multipart import Expected
+from superres.server.names import stem_of
 from superres.server.v1.fields import once, together
 from superres.server.v1.jobs.asked import MAX_JSON, Asked, Picture, read_json
 from superres.server.v1.jobs.fields import MAX_ADDRESS, JobFields
 from superres.server.v1.multipart import FILE, refuse
-from superres.server.v1.names import stem_of
 from superres.server.work import in_thread, save_body
 
 # JSON bodies being parsed at the same time: each may take thirty times its size in memory.

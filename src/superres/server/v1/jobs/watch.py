@@ -147,7 +147,7 @@ class Followed(StreamingResponse):
         if self._known != sent:
             yield self._latest
         silent = 0.0
-        while True:
+        while not getattr(self._request.state, "stopping", False):
             job, latest = watched.job, watched.latest
             if job.version > sent:
                 sent, silent = job.version, 0.0

@@ -7,15 +7,21 @@ import { byId, setText } from "/assets/web/dom.js";
 import { downloadAll, downloadOne } from "/assets/web/downloads.js";
 import { Form } from "/assets/web/form.js";
 import { List, standing } from "/assets/web/list.js";
-import { Queue, UNDER_WAY, UNFINISHED } from "/assets/web/queue.js";
 import { Announcer } from "/assets/web/announcer.js";
+import { UNFINISHED } from "/assets/web/items.js";
+import { Jobs } from "/assets/web/jobs.js";
+import { Overall } from "/assets/web/overall.js";
+import { Queue } from "/assets/web/queue.js";
 import { Stage } from "/assets/web/stage.js";
 import { themeButton } from "/assets/web/colours.js";
 
 const form = new Form();
-const queue = new Queue(() => form.settings);
+const jobs = new Jobs();
+const limits = JSON.parse(document.querySelector("meta[name=superres-limits]").content);
+const queue = new Queue(() => form.settings, jobs, limits);
 const connection = new Connection(form, queue);
 const announcer = new Announcer(byId("announce"));
+const overall = new Overall(queue, jobs, announcer, limits.seconds);
 let selected = null;
 let chosen = false; // whether the person picked it, or it came there by itself
 
@@ -26,6 +32,7 @@ const handlers = {
   remove: (item) => queue.remove(item),
   again: (item) => select(queue.add([item.file], { name: item.name })[0], true),
   pick: (item) => select(item, true),
+  picture: (item, canvas) => queue.picture(item, canvas),
   save,
 };
 const stage = new Stage(handlers, () => form.settings);
@@ -48,10 +55,15 @@ function count() {
   byId("start-all").hidden = items.filter((item) => item.state === "ready").length < 2;
   byId("download-all").hidden = done.length < 2;
   byId("clear").hidden = items.filter((item) => !UNFINISHED.has(item.state) && item.state !== "ready").length < 2;
-  const busy = items.filter((item) => UNDER_WAY.has(item.state) || item.state === "waiting").length;
+  byId("retry-all").hidden = items.some((item) => UNFINISHED.has(item.state)) || undone().length < 2;
+  const busy = items.filter((item) => UNFINISHED.has(item.state) && item.state !== "reading").length;
   setText(byId("pictures-title"), items.length > 1 ? `Pictures – ${done.length} of ${items.length} done` : "Pictures");
   document.title = busy ? `${busy} to go – superres` : "superres – enlarge pictures";
+  overall.update();
 }
+
+/** What can be tried again. */
+const undone = () => queue.items.filter(({ file, state }) => file && ["failed", "cancelled"].includes(state));
 
 queue.addEventListener("added", ({ detail: items }) => {
   for (const item of items) list.add(item);
@@ -107,12 +119,14 @@ form.addEventListener("change", () => {
 });
 queue.addEventListener("lost", () => connection.lost());
 queue.addEventListener("unauthenticated", () => connection.unauthenticated());
-setInterval(() => queue.tick(), 1000);
+setInterval(() => {
+  queue.tick();
+  overall.update();
+}, 1000);
 
 acceptPictures((files) => queue.add(files, { start: form.startsAtOnce }));
-byId("start-all").addEventListener("click", () => {
-  for (const item of queue.items) if (item.state === "ready") queue.start(item);
-});
+byId("start-all").addEventListener("click", () => queue.start(...queue.items.filter(({ state }) => state === "ready")));
+byId("retry-all").addEventListener("click", () => queue.start(...undone()));
 byId("clear").addEventListener("click", () => {
   for (const item of [...queue.items]) {
     if (!UNFINISHED.has(item.state) && item.state !== "ready") queue.remove(item);
@@ -120,7 +134,8 @@ byId("clear").addEventListener("click", () => {
 });
 byId("download-all").addEventListener("click", () => downloadAll({ queue, connection }));
 window.addEventListener("beforeunload", (event) => {
-  if (queue.items.some((item) => UNFINISHED.has(item.state))) event.preventDefault();
+  // What was handed in goes on without this page.
+  if (queue.items.some((item) => UNFINISHED.has(item.state) && !item.job)) event.preventDefault();
 });
 themeButton(byId("theme"));
 byId("forget").hidden = !api.token.get();

@@ -1,10 +1,10 @@
 // The list of pictures: one row each, changed in place so that the focus stays where it is.
 
 import { icon, make, setBar, setText } from "/assets/web/dom.js";
-import { UNDER_WAY, UNFINISHED } from "/assets/web/queue.js";
+import { UNDER_WAY, UNFINISHED, separate } from "/assets/web/items.js";
 import * as words from "/assets/web/words.js";
 
-const STAGES = { decode: "Reading", upscale: "Enlarging", encode: "Saving" };
+const STAGES = { fetch: "Reading", decode: "Reading", upscale: "Enlarging", encode: "Saving", store: "Saving" };
 
 /** What an unbegun item will be: "2048 × 2048 px, about 3 seconds". */
 export function expectation(item) {
@@ -28,6 +28,7 @@ export function standing(item) {
     case "sending":
       return `Sending ${words.percent(progress.fraction)}`;
     case "queued":
+      if (item.job && progress.eta !== null) return `Waiting · ${words.about(progress.eta)} left`;
       return ["Waiting for its turn", expectation(item)].filter(Boolean).join(" · ");
     case "working": {
       const stage = STAGES[progress.stage] ?? "Working";
@@ -50,7 +51,7 @@ export function standing(item) {
 
 /** 0…1 under way, null if nobody knows, undefined if there is nothing to show. */
 export function fraction(item) {
-  if (item.state === "queued") return null;
+  if (item.state === "queued") return item.job || item.batch ? undefined : null;
   return UNDER_WAY.has(item.state) ? item.progress.fraction : undefined;
 }
 
@@ -111,9 +112,9 @@ export class List {
     const focused = row.acts.contains(document.activeElement) ? document.activeElement : null;
     const busy = UNFINISHED.has(item.state);
     row.start.hidden = item.state !== "ready";
-    row.retry.hidden = !["failed", "cancelled", "later"].includes(item.state);
+    row.retry.hidden = !item.file || !["failed", "cancelled", "later"].includes(item.state);
     row.save.hidden = item.state !== "done";
-    row.cancel.hidden = !busy;
+    row.cancel.hidden = !busy || !separate(item);
     row.remove.hidden = busy;
     if (focused?.hidden) row.pick.focus();
     const share = fraction(item);

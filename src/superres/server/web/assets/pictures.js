@@ -65,6 +65,16 @@ export const thumbnail = (file, { width, height }) =>
     ? Promise.resolve(null)
     : turn(() => shrink(file, width, height, THUMBNAIL)).catch(() => null);
 
+/** The same of what is in the page already. */
+export function miniature(node, { width, height }) {
+  const factor = Math.min(1, THUMBNAIL / Math.max(width, height));
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round(width * factor));
+  canvas.height = Math.max(1, Math.round(height * factor));
+  canvas.getContext("2d").drawImage(node, 0, 0, canvas.width, canvas.height);
+  return canvas;
+}
+
 /**
  * Something to look at, decoded already, so that putting it into the page costs nothing.
  *

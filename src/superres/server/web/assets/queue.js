@@ -1,10 +1,11 @@
 // The pictures and what becomes of them. Knows the server, not the page.
 
-import { Disconnected, Refusal, Stopped, handIn, upscale } from "/assets/web/api.js";
-import { Batch, gather } from "/assets/web/batches.js";
+import { Disconnected, Refusal, Stopped } from "/assets/web/api.js";
 import { Estimates } from "/assets/web/estimates.js";
+import { UNDER_WAY, UNFINISHED, newItem, separate } from "/assets/web/items.js";
 import { inTurn, measure, thumbnail } from "/assets/web/pictures.js";
-import { waits } from "/assets/web/waits.js";
+import { sendAlone } from "/assets/web/single.js";
+import { Together } from "/assets/web/together.js";
 
 /** Pictures that go by themselves at the same time. */
 const PARALLEL = 2;
@@ -17,121 +18,65 @@ const LONGEST_WAIT = 120;
 const LONG_SECONDS = 120;
 const LARGE_PIXELS = 100e6;
 
-/*
- * reading → ready | waiting → sending → queued → working → done
- *                                  ↘ later (busy, or connection lost) → waiting
- *                                  ↘ failed | cancelled → waiting (tried again)
- *
- * One picture is sent by itself, and the answer waited for. Several that wait together are
- * handed in as jobs, which the server does whether this page is open or not.
- */
-export const UNDER_WAY = new Set(["sending", "queued", "working"]);
-export const UNFINISHED = new Set([...UNDER_WAY, "reading", "waiting", "later"]);
-
-/** Whether it can be cancelled by itself; of what is handed in together only all can. */
-export const alone = (item) => !item.job && !(item.batch && UNDER_WAY.has(item.state));
-
-const fieldsOf = ({ scale, model, fidelity, format }) => ({
-  scale,
-  model,
-  ...(fidelity === null ? {} : { fidelity }),
-  ...(format ? { format } : {}),
-});
-
-/** By its path alone: the server may know itself by another name than this page does. */
-function described(result) {
-  const link = new URL(result.url, location.href);
-  return { ...result, url: link.pathname + link.search };
-}
-
-/**
- * Emits `change` (detail: the item), `added`, `removed`, `unauthenticated`, `lost`.
- * An item's `settings` are the form's of the moment it begins: {scale, model, fidelity, format}.
- */
+/** Emits `change` (detail: the item), `added`, `removed`, `unauthenticated`, `lost`. */
 export class Queue extends EventTarget {
   items = [];
-  #nextId = 1;
   #held = false;
   #heldUntil = 0;
-  #sending = null; // the batch that is on its way
-  #singly = false; // this server, or this token, takes no jobs
   #settings;
   #jobs;
   #limits;
+  #together;
   #estimates = new Estimates(() => this.#emit("unauthenticated"));
   #lanes = [inTurn(), inTurn(), inTurn()];
 
   /**
    * @param {() => object} settings gives the form's settings of now.
    * @param {Jobs} jobs that were handed in.
-   * @param {{items: number, bytes: number, file: number}} limits of one job, and of a picture.
+   * @param {{items: number, bytes: number, file: number}} limits of one job, and of one file.
    */
   constructor(settings, jobs, limits) {
     super();
     this.#settings = settings;
     this.#jobs = jobs;
     this.#limits = limits;
-    jobs.addEventListener("told", ({ detail: { job, before } }) => this.#told(job, before));
-    jobs.addEventListener("gone", ({ detail: { id, message } }) => this.#gone(id, message));
+    this.#together = new Together(this, jobs, limits);
     for (const type of ["lost", "unauthenticated"]) jobs.addEventListener(type, () => this.#emit(type));
   }
 
-  #item(given) {
-    return {
-      id: this.#nextId++,
-      file: null, // of one that was found again
-      url: null,
-      asked: null, // what its estimate belongs to
-      size: null, // {width, height}, if the browser can tell
-      thumb: null,
-      large: false,
-      state: "reading",
-      message: "",
-      wanted: false,
-      together: false, // with others
-      batch: null, // that is to be handed in
-      job: null, // {id, position}, once it is
-      progress: null,
-      settings: null,
-      estimate: null,
-      result: null,
-      tries: { busy: 0, lost: 0 },
-      again: 0, // when a `later` one is tried, in ms
-      run: null, // while it is sent by itself
-      ...given,
-    };
-  }
-
   add(files, { start = true, name = null } = {}) {
-    const items = files.map((file) =>
-      this.#item({
-        file,
-        name: name ?? file.name ?? "picture",
-        url: URL.createObjectURL(file),
-        wanted: start,
-        together: files.length > 1,
-      }));
-    this.items.push(...items);
-    this.#emit("added", items);
+    const together = files.length > 1;
+    const items = files.map((file) => {
+      const url = URL.createObjectURL(file);
+      return newItem({ file, url, name: name ?? file.name ?? "picture", wanted: start, together });
+    });
+    this.insert(items);
     // Not all at once: their questions would keep the uploads waiting.
     for (const item of items) this.#lanes[item.id % this.#lanes.length](() => this.#read(item));
     return items;
+  }
+
+  insert(items) {
+    if (!items.length) return;
+    this.items.push(...items);
+    this.#emit("added", items);
   }
 
   async #read(item) {
     if (item.state !== "reading") return;
     item.size = await measure(item.url);
     if (item.state !== "reading") return;
-    if (item.size) {
-      thumbnail(item.file, item.size).then((canvas) => {
-        item.thumb = canvas;
-        this.#changed(item);
-      });
-    }
+    if (item.size) thumbnail(item.file, item.size).then((canvas) => this.picture(item, canvas));
     await this.estimate(item);
     if (item.state !== "reading") return;
-    this.#become(item, item.wanted && !item.large ? "waiting" : "ready");
-    this.#pump();
+    this.become(item, item.wanted && !item.large ? "waiting" : "ready");
+    this.pump();
+  }
+
+  /** A small picture of it for the list. */
+  picture(item, canvas) {
+    item.thumb = canvas;
+    this.changed(item);
   }
 
   /** Asks what it would take with the settings of now; stays silent if nobody knows. */
@@ -147,11 +92,11 @@ export class Queue extends EventTarget {
     item.estimate = found;
     item.large = found !== null && (found.seconds > LONG_SECONDS || found.pixels > LARGE_PIXELS);
     if (!found) item.asked = null;
-    this.#changed(item);
+    this.changed(item);
   }
 
   /** A server that has finished something knows better how long the rest will take. */
-  #learnt() {
+  learnt() {
     this.#estimates.forget();
     for (const item of this.items) {
       if (!["ready", "waiting"].includes(item.state) || item.estimate?.seconds) continue;
@@ -166,57 +111,50 @@ export class Queue extends EventTarget {
       if (UNDER_WAY.has(item.state) || item.state === "waiting" || !item.file) continue;
       item.tries = { busy: 0, lost: 0 };
       item.together = items.length > 1;
-      this.#leave(item);
-      this.#become(item, "waiting");
+      this.#together.leave(item);
+      this.become(item, "waiting");
     }
     this.#held = false;
     this.#heldUntil = 0;
-    this.#pump();
+    this.pump();
   }
 
   cancel(item) {
-    if (!alone(item) || (!UNFINISHED.has(item.state) && item.state !== "ready")) return;
-    item.run?.stop();
-    item.run = null;
-    item.batch?.dissolve();
-    this.#become(item, "cancelled");
-    this.#pump();
+    this.#stop(item);
+    this.pump();
   }
 
-  /** All that is not done: what runs is stopped, what waits is not begun. */
+  #stop(item) {
+    if (!separate(item) || (!UNFINISHED.has(item.state) && item.state !== "ready")) return;
+    item.run?.stop();
+    item.run = null;
+    this.#together.leave(item);
+    this.become(item, "cancelled");
+  }
+
+  /** All that is not done: what waits is not begun, what runs is stopped. */
   cancelAll() {
-    for (const item of this.items) if (UNFINISHED.has(item.state)) this.cancel(item);
-    if (this.#sending) {
-      // Hanging up after the last byte would leave open whether it was taken.
-      if (this.#sending.sent) this.#sending.unwanted = true;
-      else this.#sending.stop();
-    }
-    for (const id of this.#jobs.open) this.#jobs.cancel(id);
+    for (const item of this.items) if (UNFINISHED.has(item.state)) this.#stop(item);
+    this.#together.cancel();
   }
 
   remove(item) {
     item.run?.stop();
     item.run = null;
-    this.#leave(item);
+    this.#together.leave(item);
     item.state = "removed";
     if (item.url) URL.revokeObjectURL(item.url);
     const index = this.items.indexOf(item);
     this.items.splice(index, 1);
     this.#emit("removed", { item, index });
-    this.#pump();
-  }
-
-  /** It has no more to do with the job it was in. */
-  #leave(item) {
-    if (item.job) this.#jobs.drop(item.job.id, item.job.position);
-    item.job = null;
+    this.pump();
   }
 
   /** The server keeps results for a while only. */
   expire(item) {
-    this.#leave(item);
+    this.#together.leave(item);
     const what = item.file ? "Enlarge the picture again." : "Add the picture again.";
-    this.#become(item, "failed", `The server no longer has this result. ${what}`);
+    this.become(item, "failed", `The server no longer has this result. ${what}`);
   }
 
   /** Nothing begins while the server is away; `release` goes on. */
@@ -229,191 +167,49 @@ export class Queue extends EventTarget {
     this.#held = false;
     this.#jobs.release();
     for (const item of this.items) {
-      if (item.state === "later" && !item.again) this.#become(item, "waiting");
+      if (item.state === "later" && !item.again) this.become(item, "waiting");
     }
-    this.#pump();
+    this.pump();
   }
 
-  /** Once a second: those that wait for their turn after a busy answer. */
+  /** Once a second: those that wait for their turn after a busy answer, and news of the jobs. */
   tick(now = Date.now()) {
     for (const item of this.items) {
       if (item.state !== "later" || !item.again) continue;
-      if (now >= item.again) this.#become(item, "waiting");
-      else this.#changed(item);
+      if (now >= item.again) this.become(item, "waiting");
+      else this.changed(item);
     }
     this.#jobs.tick(now);
-    this.#pump();
+    this.pump();
   }
 
-  #pump() {
+  /** Begins what can be: several that wait go together, one goes by itself. */
+  pump() {
     if (this.#held || Date.now() < this.#heldUntil) return;
     // One that is still looked at keeps its place: the first to come are the first to begin.
     const line = this.items.filter(({ state, wanted }) => state === "waiting" || (state === "reading" && wanted));
-    const tooLarge = ({ file }) => file.size > this.#limits.file;
-    const fits = line.filter((item) => !tooLarge(item));
-    const byJob = !this.#singly && (fits.length > 1 || fits[0]?.together);
+    const fit = this.#together.refused ? [] : line.filter(({ file }) => file.size <= this.#limits.file);
+    const several = fit.length > 1 || fit[0]?.together;
     let room = PARALLEL - this.items.filter(({ run }) => run).length;
-    for (const item of byJob ? line.filter(tooLarge) : line) {
+    for (const item of several ? line.filter((each) => !fit.includes(each)) : line) {
       if (room-- <= 0) break;
-      if (item.state === "waiting") this.#begin(item);
+      if (item.state === "waiting") sendAlone(this, item, this.#settings());
     }
-    if (!byJob || this.#sending) return;
-    const batch = fits[0].batch ?? this.#gathered(fits);
-    if (batch) this.#handIn(batch);
+    if (several) this.#together.begin(fit, this.#settings());
   }
 
-  #gathered(line) {
-    const items = gather(line, this.#limits);
-    return items && new Batch(items, this.#settings());
-  }
-
-  async #handIn(batch) {
-    const { items, settings } = batch;
-    this.#sending = batch;
-    for (const item of items) {
-      item.settings = settings;
-      item.result = null;
-      item.progress = { stage: "sending", fraction: 0, eta: null };
-      this.#become(item, "sending");
-    }
-    const run = handIn(items, fieldsOf(settings), batch.key, (loaded, total) => {
-      batch.told(loaded, total);
-      for (const item of items) {
-        if (batch.sent && item.state === "sending") this.#become(item, "queued");
-        else this.#changed(item);
-      }
-    });
-    batch.stop = run.stop;
-    try {
-      const job = await run.done;
-      items.forEach((item, position) => {
-        item.job = { id: job.id, position };
-      });
-      batch.dissolve();
-      this.#jobs.take(job);
-      if (batch.unwanted) this.#jobs.cancel(job.id);
-    } catch (error) {
-      this.#notTaken(batch, error);
-    }
-    this.#sending = null;
-    this.#pump();
-  }
-
-  #notTaken(batch, error) {
-    const { items } = batch;
-    const refused = error instanceof Refusal;
-    const spent = refused && error.code === "quota_exceeded";
-    if (refused && [403, 404, 405].includes(error.status)) {
-      // An older server, a narrow policy: each by itself may be allowed.
-      this.#singly = true;
-      batch.dissolve();
-      for (const item of items) this.#become(item, "waiting");
-    } else if (items.length > 1 && (spent || (refused && error.status === 413))) {
-      batch.halve();
-      for (const item of items) this.#become(item, "waiting");
-    } else {
-      for (const item of items) this.#failed(item, batch.unwanted ? new Stopped() : error);
-      // Tried again it is the same job, lest the server has taken it without our knowing.
-      if (!items.every(({ state }) => state === "later")) batch.dissolve();
-      // Not even one is left of the quota: the others need not be sent to hear that.
-      if (spent) for (const item of this.items) if (item.state === "waiting") this.#failed(item, error);
-    }
-  }
-
-  /** How a job stands; if its pictures are not on the list yet, they are now. */
-  #told(job, before) {
-    const its = new Map();
-    for (const item of this.items) if (item.job?.id === job.id) its.set(item.job.position, item);
-    if (its.size === 0) {
-      const gone = this.#jobs.gone(job.id);
-      const found = job.images.filter(({ position }) => !gone.includes(position));
-      for (const { position, name } of found) {
-        its.set(position, this.#item({ name, state: "queued", job: { id: job.id, position } }));
-      }
-    }
-    const isNew = [...its.values()].filter((item) => !this.items.includes(item));
-    const left = waits(job, job.images.map(({ position }) => its.get(position)?.estimate?.pixels ?? null), before);
-    for (const [position, item] of its) this.#stands(item, job.images[position], left[position]);
-    if (isNew.length === 0) return;
-    this.items.push(...isNew);
-    this.#emit("added", isNew);
-  }
-
-  #stands(item, image, left) {
-    if (image.state === "done") {
-      const first = item.state !== "done";
-      item.result = described(image.result); // the link of a finished job works longer
-      item.progress = null;
-      if (!first) return;
-      this.#become(item, "done");
-      this.#learnt();
-    } else if (image.state === "running") {
-      item.progress = { stage: image.stage, fraction: image.progress, eta: null };
-      this.#become(item, "working");
-    } else if (image.state === "waiting") {
-      item.progress = { stage: "queued", fraction: 0, eta: left };
-      this.#become(item, "queued");
-    } else {
-      const state = image.state === "closed" ? "cancelled" : "failed";
-      if (item.state !== state) this.#become(item, state, state === "failed" ? image.error.message : "");
-    }
-  }
-
-  #gone(id, message) {
-    for (const item of this.items) {
-      if (item.job?.id !== id) continue;
-      item.job = null;
-      if (UNFINISHED.has(item.state)) this.#become(item, "failed", message);
-    }
-  }
-
-  async #begin(item) {
-    const settings = this.#settings();
-    item.settings = settings;
-    item.progress = { stage: "sending", fraction: 0, eta: null };
-    item.result = null;
-    const run = upscale(item.file, item.name, fieldsOf(settings), {
-      onSent: (loaded, total) => {
-        if (item.run !== run || item.state !== "sending") return;
-        item.progress.fraction = total ? loaded / total : 1;
-        if (loaded === total) this.#become(item, "queued");
-        else this.#changed(item);
-      },
-      onProgress: ({ stage, fraction, eta_seconds: eta }) => {
-        if (item.run !== run) return;
-        item.progress = { stage, fraction: Math.min(1, Math.max(0, fraction || 0)), eta: eta ?? null };
-        this.#become(item, stage === "queued" ? "queued" : "working");
-      },
-    });
-    item.run = run;
-    this.#become(item, "sending");
-    try {
-      const result = await run.done;
-      if (item.run !== run) return;
-      item.result = described(result);
-      item.progress = null;
-      item.run = null;
-      this.#become(item, "done");
-      this.#learnt();
-    } catch (error) {
-      if (item.run !== run) return;
-      item.run = null;
-      this.#failed(item, error);
-    }
-    this.#pump();
-  }
-
-  #failed(item, error) {
+  /** It was not done: tried again by itself where that may help. */
+  failed(item, error) {
     if (error instanceof Stopped) {
-      this.#become(item, "cancelled");
+      this.become(item, "cancelled");
     } else if (error instanceof Disconnected) {
       this.#emit("lost");
       item.again = 0;
       if (item.tries.lost++ < LOST_TRIES) {
         this.hold();
-        this.#become(item, "later", "The connection was lost. It goes on by itself.");
+        this.become(item, "later", "The connection was lost. It goes on by itself.");
       } else {
-        this.#become(
+        this.become(
           item,
           "failed",
           error.answered
@@ -424,30 +220,30 @@ export class Queue extends EventTarget {
     } else if (error instanceof Refusal && error.status === 401) {
       item.again = 0;
       this.hold();
-      this.#become(item, "later", "Waiting for an access token.");
+      this.become(item, "later", "Waiting for an access token.");
       this.#emit("unauthenticated");
     } else if (error instanceof Refusal) {
       const wait = error.retryAfter ?? ([429, 503].includes(error.status) ? 5 : null);
       if (wait !== null && wait <= LONGEST_WAIT && item.tries.busy++ < BUSY_TRIES) {
         item.again = Date.now() + Math.max(1, wait) * 1000;
         this.#heldUntil = Math.max(this.#heldUntil, item.again);
-        this.#become(item, "later", error.message);
+        this.become(item, "later", error.message);
       } else {
-        this.#become(item, "failed", error.message);
+        this.become(item, "failed", error.message);
       }
     } else {
       throw error;
     }
   }
 
-  #become(item, state, message = "") {
+  become(item, state, message = "") {
     const before = item.state;
     item.state = state;
     item.message = message;
-    this.#changed(item, before);
+    this.changed(item, before);
   }
 
-  #changed(item, before = item.state) {
+  changed(item, before = item.state) {
     if (item.state !== "removed") this.#emit("change", { item, before });
   }
 

@@ -2,8 +2,8 @@
 
 import { byId, icon, setBar, setText } from "/assets/web/dom.js";
 import { expectation, fraction, standing } from "/assets/web/list.js";
-import { view } from "/assets/web/pictures.js";
-import { UNFINISHED } from "/assets/web/queue.js";
+import { miniature, view } from "/assets/web/pictures.js";
+import { UNFINISHED, separate } from "/assets/web/items.js";
 import { LARGEST_FIT, Viewer } from "/assets/web/viewer.js";
 import * as words from "/assets/web/words.js";
 
@@ -18,13 +18,15 @@ export class Stage {
   #problem = ""; // why a finished result is not shown
   #viewer = new Viewer();
   #settings;
+  #picture;
 
   /**
-   * @param handlers {start, cancel, save, again}, each takes an item.
+   * @param handlers {start, cancel, save, again}, each takes an item; `picture` a canvas too.
    * @param settings gives the form's settings of now.
    */
   constructor(handlers, settings) {
     this.#settings = settings;
+    this.#picture = handlers.picture;
     this.parts = Object.fromEntries(
       ["drop", "compare", "single", "card", "facts", "again", "stop", "begin", "download"].map((id) => [id, byId(id)]),
     );
@@ -49,7 +51,8 @@ export class Stage {
       this.parts.card.hidden = true;
       return;
     }
-    const key = `${item.id} ${item.state === "done" ? item.result.url : item.size !== null}`;
+    // The rest of a link is how long it works, which changes.
+    const key = `${item.id} ${item.state === "done" ? item.result.url.split("?")[0] : item.size !== null}`;
     if (key !== this.#shown) {
       const sameItem = this.#shown.startsWith(`${item.id} `);
       this.#shown = key;
@@ -84,6 +87,7 @@ export class Stage {
       this.parts.single.replaceChildren();
       this.parts.compare.hidden = false;
       this.#viewer.show(before.node, after.node, result);
+      if (!item.thumb) this.#picture(item, miniature(after.node, result));
     } else {
       this.#problem = after.why === "size"
         ? `${words.megapixels(result.width * result.height)} are too many to show here. Download the picture to see all of it.`
@@ -94,7 +98,11 @@ export class Stage {
     }
     const notes = [];
     if (after.node && before.node) notes.push("Before: the original, enlarged plainly by your browser.");
-    if (after.node && !before.node) notes.push(`This browser cannot show the original (${kind(item.file)}), so only the result is shown.`);
+    if (after.node && !before.node) {
+      notes.push(item.file
+        ? `This browser cannot show the original (${kind(item.file)}), so only the result is shown.`
+        : "The original is not kept when the page is closed, so only the result is shown.");
+    }
     if (after.node && after.reduced) notes.push("Shown reduced; the download has every pixel.");
     setText(byId("plainly"), notes.join(" "));
     this.#card(item);
@@ -139,11 +147,14 @@ export class Stage {
           words.bytes(result.bytes),
           words.seconds(result.seconds),
         ]
-      : [from && item.estimate ? `${from.replace(" px", "")} → ${expectation(item)}` : from, words.bytes(item.file.size)];
+      : [
+          from && item.estimate ? `${from.replace(" px", "")} → ${expectation(item)}` : from,
+          item.file ? words.bytes(item.file.size) : "",
+        ];
     setText(byId("facts-line"), line.filter(Boolean).join(" · "));
     const focused = document.activeElement;
-    stop.hidden = !UNFINISHED.has(state);
-    begin.hidden = !["ready", "failed", "cancelled"].includes(state);
+    stop.hidden = !UNFINISHED.has(state) || !separate(item);
+    begin.hidden = !item.file || !["ready", "failed", "cancelled"].includes(state);
     begin.classList.toggle("primary", state === "ready");
     setText(begin, state === "ready" ? "Start" : "Try again");
     download.hidden = !done;
@@ -151,7 +162,7 @@ export class Stage {
       download.href = result.url;
       download.download = fileName(item);
     }
-    again.hidden = !done || sameSettings(item.settings, this.#settings());
+    again.hidden = !done || !item.file || sameSettings(item.settings, this.#settings());
     if (!again.hidden) {
       setText(byId("again-text"), "Enlarge again");
       again.title = expectation(item);

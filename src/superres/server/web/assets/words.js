@@ -30,6 +30,14 @@ export function about(value) {
   return `about ${decimal(value / 3600, 1)} hours`;
 }
 
+/** For how long something is kept, never more than is true: 3600 → "an hour". */
+export function span(value) {
+  const [count, unit] = value < 7200 ? [value / 60, "minute"] : value < 172_800 ? [value / 3600, "hour"] : [value / 86_400, "day"];
+  const whole = Math.max(1, Math.floor(count));
+  if (unit === "minute" && whole >= 60 && whole < 75) return "an hour";
+  return `${whole} ${unit}${whole === 1 ? "" : "s"}`;
+}
+
 /** What is left of the time, for a progress bar. */
 export const left = (value) => (value < 1 ? "nearly done" : `${seconds(Math.ceil(value))} left`);
 
