@@ -133,7 +133,7 @@ class Slots:
                     slot=None,
                     stage="queued",
                     progress=0.0,
-                    deaths=job_items.c.deaths + died,
+                    deaths=job_items.c.deaths + int(died),
                 )
             )
 
