@@ -119,7 +119,10 @@ def test_asked_to_stop_what_takes_too_long_waits_again(alone: Fleet) -> None:
     alone.start()
     handed = three(alone)
     server.signal(signal.SIGTERM)
+    began = time.monotonic()
     assert server.ended() == 0
+    # Also what hangs in a tile does not keep it until [workers] hang_timeout.
+    assert time.monotonic() - began < 20
     assert handed.states() == ["waiting"] * 3, server.said()
     assert "Traceback" not in server.said()
     alone.release()
@@ -208,6 +211,23 @@ def test_a_picture_that_was_damaged_in_the_store(alone: Fleet) -> None:
         assert row["attempt"] == 1
     assert whole["state"] == "done"
     handed.shows(None, None, 3)
+
+
+def test_the_store_is_away_for_a_moment(alone: Fleet) -> None:
+    (server,) = alone.members
+    alone.start()
+    handed = three(alone)
+    objects = server.data / "objects"
+    objects.rename(away := server.data / "away")
+    objects.write_bytes(b"")  # not even a folder can be made there
+    alone.release()
+    time.sleep(2)
+    assert handed.count("running") == 3, handed.rows()
+    objects.unlink()
+    away.rename(objects)
+    handed.wait()
+    handed.shows(1, 2, 3)
+    assert [row["attempt"] for row in handed.rows()] == [1, 1, 1]
 
 
 @contextlib.contextmanager

@@ -222,29 +222,53 @@ def test_from_a_picture_to_its_enlargement(open_page: Open, tmp_path: Path) -> N
     check_enlarged(target, (2200, 1480))
 
 
-WATCH = """() => {
-  window.most = 0;
-  const count = () => {
-    const busy = document.querySelectorAll(
-      '[data-state=sending], [data-state=queued], [data-state=working]',
-    ).length;
-    window.most = Math.max(window.most, busy);
-  };
-  const list = document.getElementById('list');
-  new MutationObserver(count).observe(list, {attributeFilter: ['data-state'], subtree: true});
-}"""
+def paths(page) -> list[str]:
+    """What the page asks of the API from now on, such as "POST /v1/jobs"."""
+    asked = []
+
+    def note(request) -> None:
+        path = urlsplit(request.url).path
+        if path.startswith("/v1/"):
+            asked.append(f"{request.method} {path}")
+
+    page.on("request", note)
+    return asked
 
 
-def test_several_pictures_two_at_a_time(open_page: Open, tmp_path: Path) -> None:
+def states(page) -> list[str]:
+    """Of all pictures, in their order."""
+    return page.locator(".item").evaluate_all("rows => rows.map((row) => row.dataset.state)")
+
+
+def all_done(page, count: int) -> None:
+    expect(page.locator('.item[data-state="done"]')).to_have_count(count, timeout=WAIT)
+
+
+def test_several_pictures_are_one_job(open_page: Open, tmp_path: Path) -> None:
     page = open_page()
-    page.evaluate(WATCH)
+    asked = paths(page)
     names = [f"p{n}.png" for n in range(4)] + ["P1.png"]
     files = [picture(tmp_path / name, 40 + 2 * n, 30) for n, name in enumerate(names)]
-    page.locator("#files").set_input_files(files)
-    for n in range(5):
-        expect(page.locator(".item").nth(n)).to_have_attribute("data-state", "done", timeout=WAIT)
-    assert page.evaluate("() => window.most") == 2
-    expect(page.get_by_role("heading", name="5 of 5 done")).to_be_visible()
+    bad = tmp_path / "letter.jpg"
+    bad.write_text("Dear all, this is no picture.")
+    page.locator("#files").set_input_files([*files, bad])
+    expect(page.get_by_role("progressbar", name="Progress of all pictures")).to_be_visible()
+    expect(page.locator("#overall-text")).to_contain_text("You can close this page")
+    all_done(page, 5)
+    expect(row(page, "letter.jpg")).to_have_attribute("data-state", "failed", timeout=WAIT)
+    expect(row(page, "letter.jpg").locator(".state")).to_contain_text("is not a picture")
+    expect(page.get_by_role("heading", name="5 of 6 done")).to_be_visible()
+    expect(page.get_by_role("progressbar", name="Progress of all pictures")).to_be_hidden()
+    expect(page.get_by_role("status")).to_contain_text("5 of 6 pictures are done")
+    assert asked.count("POST /v1/jobs") == 1
+    assert "POST /v1/upscale" not in asked
+    # Only what is shown is loaded: beside the first, what a person picks.
+    compared(page)
+    loaded = [path for path in asked if path.startswith("GET /v1/results/")]
+    assert len(loaded) == 1
+    row(page, "p2.png").locator(".pick").click()
+    expect(page.locator("#facts-line")).to_contain_text("44 × 30 → 176 × 120 px")
+    expect(page.get_by_role("img", name="Before: p2.png")).to_be_attached()
 
     archive = download(page, page.get_by_role("button", name="Download all"), tmp_path / "out")
     with zipfile.ZipFile(archive) as opened:
@@ -258,6 +282,167 @@ def test_several_pictures_two_at_a_time(open_page: Open, tmp_path: Path) -> None
     page.get_by_role("button", name="Clear").click()
     expect(page.get_by_role("heading", name="Drop pictures here")).to_be_visible()
     expect(page.get_by_role("button", name="Choose pictures")).to_be_focused()
+    page.reload()
+    expect(page.locator("#models input").first).to_be_attached()
+    expect(page.locator(".item")).to_have_count(0)
+
+
+def test_what_is_handed_in_is_found_again(
+    open_page: Open, server: PageServer, tmp_path: Path
+) -> None:
+    page = open_page()
+    warnings = []
+    page.on("dialog", lambda dialog: (warnings.append(dialog.message), dialog.accept()))
+    files = [
+        picture(tmp_path / f"{name}.png", 50, 40)
+        for name in ("one", "two", "three", "four", "five")
+    ]
+    with server.held():
+        page.locator("#files").set_input_files(files)
+        expect(row(page, "one.png")).to_have_attribute("data-state", "working", timeout=WAIT)
+        waiting = row(page, "five.png").locator(".state")
+        expect(waiting).to_have_text(re.compile("^Waiting · about .* left$"))
+        expect(page.locator("#overall-text")).to_have_text(
+            re.compile("^About .* left. You can close this page: .* kept here for an hour.$")
+        )
+        assert unnamed(page) == []
+        page.close()  # and somebody opens it again
+        page = page.context.new_page()
+        page.goto(server.url)
+        expect(page.locator(".item")).to_have_count(5)
+        expect(row(page, "one")).to_have_attribute("data-state", "working", timeout=WAIT)
+        expect(row(page, "five")).to_have_attribute("data-state", "queued")
+        page.reload()
+        expect(page.locator(".item")).to_have_count(5)
+    all_done(page, 5)
+    assert warnings == []
+    # The original is not there any more, and what would need it neither.
+    expect(page.locator("#after img")).to_be_attached(timeout=WAIT)
+    expect(page.locator("#divider")).to_be_hidden()
+    expect(page.locator("#plainly")).to_contain_text("The original is not kept")
+    expect(page.locator("#facts-line")).to_contain_text("50 × 40 → 200 × 160 px")
+    expect(row(page, "one").locator("canvas")).to_be_attached()
+    page.get_by_role("radio", name="2 ×", exact=True).check()
+    expect(page.get_by_role("button", name="Enlarge again")).to_be_hidden()
+    target = download(page, page.get_by_role("button", name="Download three"), tmp_path / "out")
+    assert target.name == "three_x4.png"
+    check_enlarged(target, (200, 160))
+    # What is taken off the list stays off it.
+    page.get_by_role("button", name="Remove two").click()
+    page.reload()
+    expect(page.locator(".item")).to_have_count(4)
+    expect(row(page, "two")).to_have_count(0)
+
+
+def test_cancelling_all(open_page: Open, server: PageServer, tmp_path: Path) -> None:
+    page = open_page()
+    asked = paths(page)
+    files = [picture(tmp_path / f"{n}.png", 40, 40) for n in range(5)]
+    # On the way up: hung up, and never taken.
+    page.route("**/v1/jobs", lambda route: None)
+    page.locator("#files").set_input_files(files)
+    expect(row(page, "4.png")).to_have_attribute("data-state", "sending")
+    expect(page.locator("#overall-text")).to_contain_text("Keep this page open")
+    page.get_by_role("button", name="Cancel all").click()
+    assert states(page) == ["cancelled"] * 5
+    page.unroute("**/v1/jobs")
+    with server.held():
+        page.get_by_role("button", name="Try all again").click()
+        expect(row(page, "0.png")).to_have_attribute("data-state", "working", timeout=WAIT)
+        page.get_by_role("button", name="Cancel all").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator('.item[data-state="cancelled"]')).to_have_count(5)
+        expect(page.get_by_role("button", name="Add")).to_be_focused()
+        assert [path.endswith("/cancel") for path in asked].count(True) == 1
+    # One alone goes by itself, beside what is left of the others.
+    page.get_by_role("button", name="Try again: 3.png").click()
+    finished(page, "3.png")
+    assert asked.count("POST /v1/upscale") == 1
+    assert states(page).count("cancelled") == 4
+
+
+def test_trouble_while_handing_in(open_page: Open, tmp_path: Path) -> None:
+    page = open_page()
+    asked = paths(page)
+    answers = ["lost", "too large"]
+
+    def trouble(route) -> None:
+        kind = answers.pop(0) if answers else ""
+        if kind == "lost":  # the server has taken it, but the page is never told
+            route.fetch()
+            route.abort("connectionreset")
+        elif kind == "too large":  # of a proxy, which has no words for it
+            route.fulfill(status=413, body="<h1>413</h1>", content_type="text/html")
+        else:
+            route.continue_()
+
+    keys = []
+    page.on(
+        "request",
+        lambda request: (
+            keys.append(request.headers.get("idempotency-key"))
+            if request.url.endswith("/v1/jobs")
+            else None
+        ),
+    )
+    page.route("**/v1/jobs", trouble)
+    page.route("**/events", lambda route: route.abort())  # a proxy that lets no events through
+    page.locator("#files").set_input_files(
+        [picture(tmp_path / f"{n}.png", 40, 40) for n in range(3)]
+    )
+    expect(row(page, "2.png").locator(".state")).to_contain_text("Waiting", timeout=WAIT)
+    all_done(page, 3)
+    # Asked again with the same key, which a proxy refused; then each half with one of its own.
+    assert len(keys) == 4
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+
+    page.route(
+        "**/v1/jobs",
+        lambda route: route.fulfill(
+            status=403, json={"error": {"code": "permission_denied", "message": "No jobs."}}
+        ),
+    )
+    page.locator("#files").set_input_files([picture(tmp_path / f"{n}.png", 30, 30) for n in "ab"])
+    finished(page, "a.png")
+    finished(page, "b.png")
+    assert asked.count("POST /v1/upscale") == 2
+
+
+def test_a_server_without_workers_and_a_restart(browser, tmp_path: Path) -> None:
+    environ = {"SUPERRES_JOBS__CONCURRENCY": "0", "SUPERRES_JOBS__SLOT_TIMEOUT": "1"}
+    with serving(tmp_path / "server", pause=0.2, environ=environ) as idle:
+        context = browser.new_context()
+        page = context.new_page()
+        page.set_default_timeout(WAIT)
+        page.clock.install()
+        page.goto(idle.url)
+        page.locator("#files").set_input_files(
+            [picture(tmp_path / f"{n}.png", 300, 200) for n in range(4)]
+        )
+        expect(page.locator('.item[data-state="queued"]')).to_have_count(4, timeout=WAIT)
+        expect(page.locator("#overall-text")).to_contain_text("left. You can close this page")
+        page.clock.fast_forward(50_000)
+        expect(page.locator("#overall-text")).to_contain_text(
+            re.compile("^Nothing has moved for about .*: the server has nobody at work")
+        )
+        idle.process.kill()
+        idle.process.wait(20)
+        expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
+        assert states(page) == ["queued"] * 4
+        idle.environ = {"SUPERRES_JOBS__SLOT_TIMEOUT": "1"}
+        with idle.held():
+            idle.start()
+            page.clock.fast_forward(20_000)
+            expect(page.get_by_role("alert")).to_be_hidden(timeout=WAIT)
+            expect(row(page, "0.png")).to_have_attribute("data-state", "working", timeout=WAIT)
+            expect(page.locator("#overall-text")).not_to_contain_text("Nothing has moved")
+            # In the middle of it once more.
+            idle.process.kill()
+            idle.process.wait(20)
+            idle.start()
+        all_done(page, 4)
+        context.close()
 
 
 def test_choices_reach_the_server(open_page: Open, tmp_path: Path) -> None:
@@ -630,8 +815,9 @@ def test_a_busy_server_and_one_that_goes_away(browser, tmp_path: Path) -> None:
         page = context.new_page()
         page.set_default_timeout(WAIT)
         page.goto(small.url)
-        files = [picture(tmp_path / f"{name}.png", 600, 500) for name in ("one", "two")]
-        page.locator("#files").set_input_files(files)
+        for name in ("one", "two"):  # each by itself
+            page.locator("#files").set_input_files(picture(tmp_path / f"{name}.png", 600, 500))
+            expect(row(page, f"{name}.png")).not_to_have_attribute("data-state", "reading")
         later = page.locator('.item[data-state="later"]')
         expect(later.locator(".state")).to_contain_text(re.compile(r"Trying again in \d+ s"))
         finished(page, "one.png")
@@ -644,7 +830,7 @@ def test_a_busy_server_and_one_that_goes_away(browser, tmp_path: Path) -> None:
         expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
         expect(row(page, "three.png").locator(".state")).to_contain_text("connection was lost")
         small.start()
-        page.get_by_role("button", name="Try now").click()
+        page.evaluate("() => window.dispatchEvent(new Event('online'))")  # asks at once
         expect(page.get_by_role("alert")).to_be_hidden(timeout=WAIT)
         finished(page, "three.png")
         context.close()
@@ -655,13 +841,25 @@ def test_words_and_events(open_page: Open) -> None:
     told = page.evaluate(
         """async () => {
           const words = await import('/assets/web/words.js');
-          const {EventReader} = await import('/assets/web/api.js');
+          const {EventReader} = await import('/assets/web/events.js');
+          const {waits} = await import('/assets/web/waits.js');
+          const {gather} = await import('/assets/web/batches.js');
           const events = [];
-          const reader = new EventReader((type, data) => events.push([type, data]));
+          const reader = new EventReader((type, data, id) => events.push([type, data, id]));
           const text = ': hello\\r\\n\\r\\n'
             + 'event: progress\\r\\ndata: {"a":\\r\\ndata: 1}\\r\\n\\r\\n'
-            + 'event:result\\ndata:x\\n\\ndata: é\\n\\n';
+            + 'id: 7\\nevent:result\\ndata:x\\n\\ndata: é\\n\\n';
           for (const letter of text) reader.feed(letter);
+          const job = (...states) => ({
+            wait_seconds: 12,
+            images: states.map(([state, progress]) => ({state, progress})),
+          });
+          const fresh = job(['waiting', 0], ['waiting', 0], ['waiting', 0]);
+          const begun = job(['done', 1], ['running', 0.5], ['waiting', 0]);
+          const line = (...sizes) =>
+            sizes.map((size) => ({state: size ? 'waiting' : 'reading', file: {size: size * 1e6}}));
+          const limits = {items: 3, bytes: 20e6};
+          const count = (...sizes) => gather(line(...sizes), limits)?.length ?? null;
           return {
             events,
             names: words.distinct(['a.png', 'A.png', 'a.png', 'b']),
@@ -669,12 +867,24 @@ def test_words_and_events(open_page: Open) -> None:
             bytes: [words.bytes(999), words.bytes(5_240_000), words.bytes(268_435_456)],
             about: [0.2, 42, 80, 600, 7200].map(words.about),
             seconds: [3.42, 59.7, 130, 7300].map(words.seconds),
+            span: [60, 90, 3600, 5400, 86400, 604800].map(words.span),
+            waits: [
+              waits(fresh, [1, 2, 3], 6), // another of ours comes first
+              waits(fresh, [1, 2, 3], null), // who knows what comes first
+              waits(begun, [3, 1, null], 99), // nothing does any more
+              waits({...begun, wait_seconds: null}, [], null),
+            ],
+            gathered: [count(1, 1), count(1, 0), count(9, 9, 9), count(1, 1, 1, 0), count(99, 0)],
             enlarged: [words.enlarged(3, 2.5), words.enlarged(1, 1)],
           };
         }"""
     )
     assert told == {
-        "events": [["progress", '{"a":\n1}'], ["result", "x"], ["message", "é"]],
+        "events": [
+            ["progress", '{"a":\n1}', ""],
+            ["result", "x", "7"],
+            ["message", "é", "7"],
+        ],
         "names": ["a.png", "A (2).png", "a (3).png", "b"],
         "result": "my.photo_x2.5.jpg",
         "bytes": ["999 bytes", "5.2 MB", "268 MB"],
@@ -686,6 +896,9 @@ def test_words_and_events(open_page: Open) -> None:
             "about 2 hours",
         ],
         "seconds": ["3.4 s", "1 min", "2 min 10 s", "2 h 2 min"],
+        "span": ["1 minute", "1 minute", "an hour", "90 minutes", "24 hours", "7 days"],
+        "waits": [[7, 9, 12], [12, 12, 12], [0, 2.4, 12], [None, None, None]],
+        "gathered": [2, None, 2, 3, 1],
         "enlarged": [8, 1],
     }
 

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -187,7 +188,8 @@ def test_stopping_in_order_is_no_death(make) -> None:
         shop.running(job)
         closing = threading.Thread(target=shop.app.runner.close)
         closing.start()
-        until(lambda: all(e.stopped for e in shop.app.runner._running()), "the stop")
+        runner = shop.app.runner
+        until(lambda r=runner: all(e.stopped for e in r._running()), "the stop")
         shop.engine.go.set()
         closing.join(20)
         assert first.look(job).items[0].state is State.WAITING
@@ -236,10 +238,8 @@ def test_a_deletion_that_was_cut_short_leaves_nothing(idle: Workshop, monkeypatc
         patch.setattr(idle.app.jobs._queue, "cancel", cut)
         with pytest.raises(StorageError):
             idle.app.jobs.delete(job.id, owner=None)
-    try:
+    with suppress(JobNotFound):
         idle.app.jobs.delete(job.id, owner=None)  # tried again
-    except JobNotFound:
-        pass
     sweeper = sweeper_of(idle)
     sweeper.sweep()
     sweeper.reconcile()
