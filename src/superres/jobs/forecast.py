@@ -18,6 +18,8 @@ from superres.jobs.tables import job_items, jobs, slots
 _REFRESH_S = 1.0
 # Work per second of a process that has not done anything yet.
 _GUESSED_PACE = 4.0
+# Nobody is there to do it: somebody has to be started first.
+_NOBODY_S = 60.0
 _TYPICAL_JOBS = 5
 
 
@@ -50,6 +52,7 @@ class _Seen:
     at: float
     queued: tuple[_Queued, ...]
     pace: float
+    processes: int
 
 
 class Forecast:
@@ -83,7 +86,10 @@ class Forecast:
             if each.job_id != job.id
             and (-each.priority, each.created_at) < (-job.priority, job.created_at)
         )
-        return (ahead + own) / seen.pace
+        # A picture is not done faster by many processes.
+        longest = max((i.work for i in job.items if not i.state.final), default=0.0)
+        guess = max((ahead + own) / seen.pace, longest / seen.pace * max(1, seen.processes))
+        return guess if seen.processes else max(guess, _NOBODY_S)
 
     def load(self) -> Load:
         """How much there is to do now."""
@@ -132,7 +138,7 @@ class Forecast:
         known = [pace for pace in paces if pace > 0]
         usual = sum(known) / len(known) if known else _GUESSED_PACE
         total = sum(pace if pace > 0 else usual for pace in paces) or usual
-        return _Seen(time.monotonic(), tuple(_Queued(*row) for row in rows), total)
+        return _Seen(time.monotonic(), tuple(_Queued(*row) for row in rows), total, len(paces))
 
     def _paces(self, connection: Connection) -> Sequence[float]:
         """Of the processes that live and do jobs."""

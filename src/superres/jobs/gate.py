@@ -17,6 +17,10 @@ class Closed(Exception):
     """The gate was closed while somebody waited."""
 
 
+class Impatient(Exception):
+    """It took longer than somebody would wait."""
+
+
 class Gate:
     """Thread-safe.
 
@@ -41,7 +45,7 @@ class Gate:
 
         Raises:
             Closed: the gate is closed.
-            TimeoutError: it took longer than ``patience``.
+            Impatient: it took longer than ``patience``.
         """
         self._enter(urgency, patience)
         try:
@@ -70,5 +74,5 @@ class Gate:
             if self._closed:
                 raise Closed
             if not let_in:
-                raise TimeoutError
+                raise Impatient
             self._free -= 1

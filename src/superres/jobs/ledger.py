@@ -74,11 +74,14 @@ class Ledger:
         self._attempts, self._clock = attempts, clock
 
     def begin(self, job_id: str, position: int) -> Ticket | None:
-        """Begin a picture; None if there is nothing to do (any more)."""
+        """Begin a picture; None if there is nothing to do (any more), or another has it."""
         with writing(self._database) as connection:
             job = rows.lock(connection, job_id)
             item = connection.execute(select(job_items).where(_is(job_id, position))).first()
             if job is None or item is None or State(item.state).final:
+                return None
+            if item.slot not in (None, self._slot):
+                # What a dead process had is let go before it is given to others: that one lives.
                 return None
             moment = self._clock(connection)
             if item.deaths >= self._attempts:
@@ -111,19 +114,30 @@ class Ledger:
             job.lifetime,
         )
 
+    def is_over(self, job_id: str, position: int) -> bool:
+        """Whether nothing is left to do for a picture, by anybody."""
+        query = select(job_items.c.state).where(_is(job_id, position))
+        with reading(self._database) as connection:
+            state = connection.scalar(query)
+        return state is None or State(state).final
+
     def done(self, ticket: Ticket, result: ItemResult, work: float) -> bool:
-        """The picture is done; False if it is somebody else's by now."""
-        return self._finish(
-            ticket,
-            State.DONE,
-            {
-                "result": json.dumps(asdict(result)),
-                "blob_id": result.blob_id,
-                "work": work,
-                "stage": "done",
-                "progress": 1.0,
-            },
-        )
+        """The picture is done; False if it is somebody else's by now, or the result is gone.
+
+        May be asked again if it raised: the answer to the commit may be what was lost.
+        """
+        values = {
+            "result": json.dumps(asdict(result)),
+            "blob_id": result.blob_id,
+            "work": work,
+            "stage": "done",
+            "progress": 1.0,
+        }
+        try:
+            return self._finish(ticket, State.DONE, values)
+        except _ResultGone:
+            # It waited too long to be written down: nothing is, and the picture is done again.
+            return False
 
     def failed(self, ticket: Ticket, error: SuperresError) -> bool:
         """The picture failed; False if it is somebody else's by now."""
@@ -165,19 +179,39 @@ class Ledger:
                 .values(state=state, slot=None, finished_at=moment, **values)
             )
             if not written.rowcount:
-                return False
+                return _is_written(connection, ticket, state, values)
             if (blob_id := values.get("blob_id")) is not None:
                 # Until the job has ended, which sets the time that its results have.
-                connection.execute(
+                kept = connection.execute(
                     update(blobs)
                     .where(blobs.c.id == blob_id, blobs.c.ready)
                     .values(expires_at=moment + _UNTIL_THE_END_S)
                 )
+                if not kept.rowcount:
+                    raise _ResultGone
             rows.settle(connection, self._queue, job, moment)
             return True
 
     def _mine(self) -> Any:
         return and_(job_items.c.state == State.RUNNING, job_items.c.slot == self._slot)
+
+
+class _ResultGone(Exception):
+    """There is no file of that result any more; the transaction is rolled back."""
+
+
+def _is_written(
+    connection: Connection, ticket: Ticket, state: State, values: Mapping[str, Any]
+) -> bool:
+    """Whether that very end was written down before."""
+    query = select(job_items).where(_is(*ticket.key))
+    row = connection.execute(query).first()
+    return (
+        row is not None
+        and (row.state, row.attempt) == (state, ticket.attempt)
+        and row.blob_id == values.get("blob_id")
+        and row.error_code == values.get("error_code")
+    )
 
 
 def close_items(
@@ -213,7 +247,9 @@ def _end(
 
 
 def _said(error: SuperresError) -> dict[str, str]:
-    return {"error_code": error.code, "error_message": error.public_message}
+    # PostgreSQL takes no NUL, and no database lone surrogates.
+    message = error.public_message.replace("\0", "").encode("utf-8", "replace").decode()
+    return {"error_code": error.code, "error_message": message}
 
 
 def _is(job_id: str, position: int) -> Any:

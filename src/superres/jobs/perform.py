@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import replace
@@ -30,7 +31,7 @@ from superres.jobs.request import FromBlob, FromUrl
 from superres.pipeline import Progress, UpscaleOptions
 from superres.pipeline.options import result_name
 from superres.sources import Sources
-from superres.storage.blobs import Blobs, Damaged
+from superres.storage.blobs import Blob, Blobs, Damaged
 
 _log = logging.getLogger("superres.jobs")
 
@@ -44,8 +45,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Until it is written down that the picture is done: one that never is goes by itself.
 _UNTIL_WRITTEN_DOWN_S = 3600.0
 _MOST_PATIENCE_S = 5.0
-# Between tries of the store; longer than it takes to be started anew.
-_PAUSES_S = (0.5, 2.0, 5.0, 10.0, 15.0)
+_LONGEST_PAUSE_S = 15.0
 T = TypeVar("T")
 
 
@@ -55,6 +55,7 @@ class Errand:
     def __init__(self, ticket: Ticket) -> None:
         self.ticket = ticket
         self.told: tuple[str, float] = ("fetch", 0.0)
+        self._until = time.monotonic() + ticket.max_run
         self._stopped = threading.Event()
         self._running: Running | None = None
 
@@ -68,6 +69,11 @@ class Errand:
     def stopped(self) -> bool:
         """Whether somebody stopped it."""
         return self._stopped.is_set()
+
+    @property
+    def left(self) -> float:
+        """Seconds that it may still take."""
+        return self._until - time.monotonic()
 
     def pause(self, seconds: float) -> bool:
         """Wait; True at once if it is stopped."""
@@ -106,22 +112,35 @@ class Errand:
 
 
 def _persist(errand: Errand, ask: Callable[[], T]) -> T:
-    """Ask the store again if it fails: it may be away for a moment.
+    """Ask the store and the database as long as the picture may take: they may be away.
 
     Raises:
         Cancelled: the picture was stopped meanwhile.
         StorageError: it stayed away, or what is there is not what was kept.
     """
-    for pause in _PAUSES_S:
+    pause = 0.25
+    while True:
         try:
             return ask()
         except (ObjectNotFound, BucketNotFound, Damaged):
             raise
-        except StorageError as exc:
+        except (StorageError, Overloaded) as exc:
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+            if errand.left < pause:
+                raise
             _log.warning("Trying again in %g s: %s", pause, exc.public_message)
         if errand.pause(pause):
             raise Cancelled("The picture is not wanted any more.")
-    return ask()
+
+
+def _second(file: Path) -> Path:
+    """Another name for ``file``, in the same folder."""
+    other = file.with_name(f"{file.name}-{uuid.uuid4().hex}")
+    try:
+        other.hardlink_to(file)
+    except OSError:  # not every disk has links
+        shutil.copyfile(file, other)
+    return other
 
 
 class Performer:
@@ -164,15 +183,14 @@ class Performer:
         begun = time.monotonic()
         self._fetch(errand, source)
         fetched = time.monotonic() - begun
-        left = ticket.max_run - fetched
-        if left <= 0:
+        if errand.left <= 0:
             raise DeadlineExceeded(
                 f"The picture took longer to come than all of it may ({ticket.max_run:g} s)."
             )
         work = Work(
             source,
             target,
-            deadline=left,
+            deadline=errand.left,
             request_id=f"{ticket.job_id}.{ticket.position}",
             recipe=ticket.recipe,
         )
@@ -213,12 +231,14 @@ class Performer:
         if ticket.recipe.ladder:
             options = UpscaleOptions(scale=round(report.out_width / report.width, 2))
         name = result_name(ticket.name, options, report)
-        blob = _persist(
-            errand,
-            lambda: self._blobs.keep(
-                target, name, MEDIA_TYPES[report.format], _UNTIL_WRITTEN_DOWN_S, counted=False
-            ),
-        )
+        media_type = MEDIA_TYPES[report.format]
+
+        def keep() -> Blob:
+            # The store takes the file away, also if it fails after that.
+            copy = _second(target)
+            return self._blobs.keep(copy, name, media_type, _UNTIL_WRITTEN_DOWN_S, counted=False)
+
+        blob = _persist(errand, keep)
         result = ItemResult(
             blob_id=blob.id,
             name=blob.name,

@@ -104,13 +104,9 @@ class JobQueue:
         It may still live: what it records about them later is refused, as the claim's token
         has changed.
         """
-        with translated():
-            held = self._client.list_workflows(
-                status="PENDING", executor_id=executor_id, load_input=False, load_output=False
-            )
-        for queue in {flow.queue_name or ITEMS for flow in held}:
-            ids = [flow.workflow_id for flow in held if (flow.queue_name or ITEMS) == queue]
-            for chunk in _chunks(ids):
+        held = self.held_by(executor_id)
+        for queue in set(held.values()):
+            for chunk in _chunks([flow for flow, its in held.items() if its == queue]):
                 self._resume(chunk, queue)
         return len(held)
 
@@ -133,9 +129,30 @@ class JobQueue:
             found |= {flow.workflow_id: flow.status for flow in flows}
         return found
 
-    def put_back(self, job_id: str, position: int) -> None:
-        """Let anybody do a picture that was claimed and not begun."""
-        self._resume([item_id(job_id, position)], ITEMS)
+    def held_by(self, executor_id: str) -> dict[str, str]:
+        """What that process has claimed and not finished: the queue of each workflow."""
+        with translated():
+            held = self._client.list_workflows(
+                status="PENDING", executor_id=executor_id, load_input=False, load_output=False
+            )
+        return {flow.workflow_id: flow.queue_name or ITEMS for flow in held}
+
+    def holds(self, executor_id: str, workflow_id: str) -> bool:
+        """Whether that process has claimed it, and nobody since."""
+        with translated():
+            found = self._client.list_workflows(
+                workflow_ids=[workflow_id],
+                status="PENDING",
+                executor_id=executor_id,
+                load_input=False,
+                load_output=False,
+            )
+        return bool(found)
+
+    def put_back(self, executor_id: str, workflow_id: str, queue: str = ITEMS) -> None:
+        """Let anybody do what that process has claimed; not what others have since."""
+        if self.holds(executor_id, workflow_id):
+            self._resume([workflow_id], queue)
 
     def _resume(self, ids: list[str], queue: str) -> None:
         try:

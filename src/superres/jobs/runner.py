@@ -6,12 +6,15 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dbos import DBOS
+from dbos._dbos import _get_dbos_instance
 from sqlalchemy import Engine
 
 from superres.access import Access
@@ -25,11 +28,11 @@ from superres.errors import (
 )
 from superres.executors.base import Executor
 from superres.jobs.deliveries import Deliveries, Tell
-from superres.jobs.gate import Closed, Gate
+from superres.jobs.gate import Closed, Gate, Impatient
 from superres.jobs.ledger import Ledger, Ticket
 from superres.jobs.pace import Pace, work_of
 from superres.jobs.perform import Errand, Performer
-from superres.jobs.queue import ITEMS, TELL, JobQueue, configuration
+from superres.jobs.queue import ITEMS, TELL, JobQueue, configuration, item_id, tell_id
 from superres.jobs.slots import Slots
 from superres.jobs.sweeper import Sweeper
 from superres.settings import Settings
@@ -98,7 +101,10 @@ class JobRunner:
         )
         self._lock = threading.Lock()
         self._errands: dict[tuple[str, int, int], Errand] = {}
-        self._closing = threading.Event()
+        self._closing, self._closed = threading.Event(), threading.Event()
+        # What DBOS has this process do now, and what it was said to do and did not.
+        self._active: Counter[str] = Counter()
+        self._idle_claims: set[str] = set()
         self._threads: list[threading.Thread] = []
         self._slot = ""
         self._skew = 0.0
@@ -113,6 +119,14 @@ class JobRunner:
         """
         if self._settings.concurrency:
             _claim(self)
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            _release(self)
+            raise
+
+    def _start(self) -> None:
         self._slot = self._slots.take(self._settings.concurrency)
         self._ledger = Ledger(self._database, self._queue, self._slot, self._settings.attempts)
         sweeper = Sweeper(
@@ -136,6 +150,7 @@ class JobRunner:
         _register()
         DBOS.listen_queues([ITEMS, TELL])
         DBOS.launch()
+        _set_width(self._settings.concurrency + _SPARE)
         DBOS.register_queue(
             ITEMS,
             worker_concurrency=self._settings.concurrency + _SPARE,
@@ -165,8 +180,10 @@ class JobRunner:
         until = time.monotonic() + _STOP_S
         while self._running() and time.monotonic() < until:
             time.sleep(0.02)
+        # What hangs is left to the executor, which can end the process that it hangs in.
+        self._closed.set()
         for thread in self._threads:
-            thread.join()
+            thread.join(_STOP_S)
         try:
             self._slots.release(self._slot, died=False)
             self._queue.give_back(self._slot)
@@ -188,23 +205,46 @@ class JobRunner:
 
     def do_item(self, job_id: str, position: int, urgency: int) -> None:
         """Do a picture, or find that there is nothing to do."""
-        try:
-            with self._gate.inside(urgency, _PATIENCE_S):
-                ledger = self._ledger
-                assert ledger is not None
-                ticket = self._insist(lambda: ledger.begin(job_id, position))
-                if ticket is not None:
-                    self._do(ledger, ticket)
-        except Closed:
-            raise _Dropped from None
-        except TimeoutError:
-            # Somebody else may have nothing to do.
-            self._insist(lambda: self._queue.put_back(job_id, position))
-            raise _Dropped from None
+        with self._at_work(item_id(job_id, position)) as flow:
+            try:
+                with self._gate.inside(urgency, _PATIENCE_S):
+                    self._begin(job_id, position)
+            except Closed:
+                raise _Dropped from None
+            except Impatient:
+                # Somebody else may have nothing to do.
+                self._insist(lambda: self._queue.put_back(self._slot, flow))
+                raise _Dropped from None
 
     def tell(self, job_id: str, attempt: int) -> None:
         """Try once to tell that a job has ended."""
-        self._deliveries.attempt(job_id, attempt, self._insist)
+        with self._at_work(tell_id(job_id, attempt)):
+            self._deliveries.attempt(job_id, attempt, self._insist)
+
+    @contextmanager
+    def _at_work(self, flow: str) -> Iterator[str]:
+        """While the block runs this process does what it has claimed."""
+        with self._lock:
+            self._active[flow] += 1
+        try:
+            yield flow
+            # Where another has it by now, or it was cancelled, DBOS would keep this thread until
+            # somebody writes its end.
+            if not self._insist(lambda: self._queue.holds(self._slot, flow)):
+                raise _Dropped
+        finally:
+            with self._lock:
+                self._active[flow] -= 1
+                self._active += Counter()  # drops what is 0
+
+    def _begin(self, job_id: str, position: int) -> None:
+        ledger = self._ledger
+        assert ledger is not None
+        ticket = self._insist(lambda: ledger.begin(job_id, position))
+        if ticket is not None:
+            self._do(ledger, ticket)
+        elif not self._insist(lambda: ledger.is_over(job_id, position)):
+            raise _Dropped  # another does it; should that one die, it waits again
 
     def _do(self, ledger: Ledger, ticket: Ticket) -> None:
         errand = Errand(ticket)
@@ -270,10 +310,10 @@ class JobRunner:
         told: dict[tuple[str, int], tuple[str, float]] = {}
         while True:
             stopping = self._closing.wait(_BEAT_S)
-            if stopping and not self._errands:
+            if self._closed.is_set() or (stopping and not self._errands):
                 return
             if stopping:
-                time.sleep(_BEAT_S)
+                self._closed.wait(_BEAT_S)
             try:
                 moment = self._slots.beat(self._slot, self._settings.concurrency, self._pace.value)
                 self._skew = moment - time.monotonic()
@@ -314,6 +354,7 @@ class JobRunner:
         while not self._closing.wait(pause):
             now = time.monotonic()
             try:
+                self._recall()
                 if not self._slots.lead(self._slot):
                     steady = 0.0
                     continue
@@ -325,6 +366,20 @@ class JobRunner:
                 _log.warning("Could not sweep: %s", exc.public_message)
             except Exception:  # noqa: BLE001 - the next sweep may do better
                 _log.exception("Could not sweep")
+
+    def _recall(self) -> None:
+        """Put back what is claimed for this process and not done by it.
+
+        The answer to a claim may be lost, and so may who gives away the work of a process that
+        lives. Looked at twice: what was claimed just now is about to be begun.
+        """
+        held = self._queue.held_by(self._slot)
+        with self._lock:
+            idle = {flow for flow in held if flow not in self._active}
+        for flow in idle & self._idle_claims:
+            _log.warning("%s was claimed and not begun; anybody may do it", flow)
+            self._queue.put_back(self._slot, flow, held[flow])
+        self._idle_claims = idle
 
     def _running(self) -> list[Errand]:
         with self._lock:
@@ -358,6 +413,24 @@ def _do_item(job_id: str, position: int, urgency: int) -> None:
 
 def _tell(job_id: str, attempt: int) -> None:
     _only().tell(job_id, attempt)
+
+
+def _set_width(width: int) -> None:
+    """Let this process claim at most ``width`` pictures at a time.
+
+    DBOS keeps that number in the database, one for all processes, and reads it again for each
+    look; but machines differ. There is no public way to say it for one.
+    """
+    database = _get_dbos_instance()._sys_db
+    get_queue = database.get_queue
+
+    def get(name: str, **how: Any) -> Any:
+        queue = get_queue(name, **how)
+        if queue is not None and name == ITEMS:
+            queue._worker_concurrency = width
+        return queue
+
+    database.get_queue = get  # type: ignore[method-assign]
 
 
 @cache

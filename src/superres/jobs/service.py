@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import json
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, or_, select
-from sqlalchemy import delete as delete_from
+from sqlalchemy import Connection, Engine, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from superres.database import reading, writing
 from superres.database.clock import Clock, now
-from superres.errors import BadParameter, JobCancelled, JobExpired, JobNotFound, Overloaded
+from superres.errors import (
+    BadParameter,
+    JobCancelled,
+    JobExpired,
+    JobNotFound,
+    Overloaded,
+    StorageError,
+)
 from superres.jobs import pace, request, rows
 from superres.jobs.forecast import Forecast, Load
 from superres.jobs.job import Job, State
 from superres.jobs.ledger import close_items
-from superres.jobs.queue import JobQueue, item_id, tell_id
+from superres.jobs.purge import inputs, purge
+from superres.jobs.queue import JobQueue, item_id
 from superres.jobs.request import FromBlob, FromFile, NewItem, NewJob, Stored
 from superres.jobs.tables import job_items, jobs
 from superres.settings import Settings
@@ -28,6 +36,8 @@ from superres.storage.blobs import Blobs
 # Longer than a job may live unfinished, until its end sets the time of its results.
 _SPARE = 86_400.0
 _GONE = "There is no such job."
+# As the moment that a job expires at.
+_DELETED = 0.0
 
 
 class JobService:
@@ -79,19 +89,30 @@ class JobService:
         taken: builtins.list[str] = []
         try:
             sources = [self._take(new, item, taken) for item in new.items]
+        except BaseException:
+            self._blobs.delete(*taken)
+            raise
+        job_id = str(uuid.uuid4())
+        try:
             with writing(self._database) as connection:
-                job = self._insert(connection, new, sources)
-            self._forecast.forget()
-            return job
+                job = self._insert(connection, job_id, new, sources)
         except IntegrityError:
             # Somebody was quicker with the same key.
             self._blobs.delete(*taken)
             if (found := self._same(new)) is None:
                 raise
             return found
-        except BaseException:
+        except Overloaded:
             self._blobs.delete(*taken)
             raise
+        except StorageError:
+            # The answer to the commit may be what was lost. If nobody can tell, the files stay
+            # until they expire.
+            with contextlib.suppress(JobNotFound):
+                return self.get(job_id, owner=None)
+            raise
+        self._forecast.forget()
+        return job
 
     def handed_in(self, new: NewJob) -> Job | None:
         """The job that :meth:`submit` would give back instead of taking ``new``; None: none.
@@ -189,16 +210,19 @@ class JobService:
             self._find(connection, job_id, owner, door)
         with writing(self._database) as connection:
             row = rows.lock(connection, job_id)
-            items = connection.execute(select(job_items).where(job_items.c.job_id == job_id)).all()
-            connection.execute(delete_from(jobs).where(jobs.c.id == job_id))
-        if row is None:
-            return
-        flows = [item_id(job_id, item.position) for item in items]
-        flows += [tell_id(job_id, attempt + 1) for attempt in range(row.callback_attempts + 1)]
-        self._queue.cancel(flows)
-        self._queue.forget(flows)
-        files = [item.blob_id for item in items if item.blob_id is not None]
-        self._blobs.delete(*files, *_inputs(items))
+            if row is None:
+                return
+            moment = self._clock(connection)
+            error = JobCancelled("The job was deleted before this picture was done.")
+            close_items(connection, job_id, State.CLOSED, moment, error)
+            ended = {} if State(row.state).final else {"state": State.CLOSED, "finished_at": moment}
+            # From now on it is none; the sweeper ends what is cut short here.
+            connection.execute(
+                update(jobs)
+                .where(jobs.c.id == job_id)
+                .values(expires_at=_DELETED, callback=None, idempotency_key=None, **ended)
+            )
+        purge(self._database, self._queue, self._blobs, [job_id])
 
     def wait_seconds(self, job: Job) -> float:
         """An honest guess, in seconds, of when an unfinished job will be done; 0 if it is.
@@ -247,7 +271,9 @@ class JobService:
         taken.append(blob.id)
         return FromBlob(blob.id)
 
-    def _insert(self, connection: Connection, new: NewJob, sources: Sequence[Stored]) -> Job:
+    def _insert(
+        self, connection: Connection, job_id: str, new: NewJob, sources: Sequence[Stored]
+    ) -> Job:
         # A number that is a little old does no harm; the limit is there for the disk's sake.
         waiting = connection.scalar(
             select(func.count()).select_from(job_items).where(job_items.c.state == State.WAITING)
@@ -259,7 +285,6 @@ class JobService:
                 60.0,
             )
         moment = self._clock(connection)
-        job_id = str(uuid.uuid4())
         lifetime = new.lifetime
         connection.execute(
             insert(jobs).values(
@@ -309,7 +334,9 @@ class JobService:
     def _find(
         self, connection: Connection, job_id: str, owner: str | None, door: str | None
     ) -> Any:
-        query = select(jobs).where(jobs.c.id == job_id)
+        query = select(jobs).where(
+            jobs.c.id == job_id, jobs.c.expires_at.is_distinct_from(_DELETED)
+        )
         if owner is not None:
             query = query.where(jobs.c.owner == owner)
         if door is not None:
@@ -324,15 +351,10 @@ class JobService:
     def _drop_inputs(self, job_id: str) -> None:
         query = select(job_items).where(job_items.c.job_id == job_id)
         with reading(self._database) as connection:
-            self._blobs.delete(*_inputs(connection.execute(query).all()))
+            self._blobs.delete(*inputs(connection.execute(query).all()))
 
     def _max_wait(self, new: NewJob) -> float:
         return self._settings.jobs.max_wait if new.max_wait is None else new.max_wait
 
     def _max_run(self, new: NewJob) -> float:
         return self._settings.jobs.max_run if new.max_run is None else new.max_run
-
-
-def _inputs(items: Sequence[Any]) -> list[str]:
-    sources = [request.source_from_json(item.source) for item in items]
-    return [source.blob_id for source in sources if isinstance(source, FromBlob)]

@@ -20,7 +20,7 @@ from sqlalchemy import Engine, delete, insert, select, text, update
 from superres.database import reading, writing
 from superres.database.clock import Clock, now
 from superres.jobs.job import State
-from superres.jobs.tables import job_items, slots
+from superres.jobs.tables import job_items, jobs, slots
 
 # Any number that nobody else locks in the same database: "suprswep" in ASCII.
 _ADVISORY_LOCK = int.from_bytes(b"suprswep")
@@ -125,6 +125,11 @@ class Slots:
             died: it did not stop of its own; one of its pictures may be the reason.
         """
         with writing(self._database) as connection:
+            # Jobs before their pictures, and in one order, as everybody.
+            theirs = select(job_items.c.job_id).where(job_items.c.slot == slot)
+            connection.execute(
+                select(jobs.c.id).where(jobs.c.id.in_(theirs)).order_by(jobs.c.id).with_for_update()
+            )
             connection.execute(
                 update(job_items)
                 .where(job_items.c.slot == slot, job_items.c.state == State.RUNNING)

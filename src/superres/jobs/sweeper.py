@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from sqlalchemy import Engine, and_, delete, or_, select, update
+from sqlalchemy import Engine, and_, case, or_, select, update
 
 from superres.database import reading, writing
 from superres.database.clock import Clock, now
@@ -19,8 +19,9 @@ from superres.errors import DeadlineExceeded, SuperresError
 from superres.jobs import rows
 from superres.jobs.job import UNFINISHED, State
 from superres.jobs.ledger import close_items
+from superres.jobs.purge import purge
 from superres.jobs.queue import UNFINISHED as QUEUED
-from superres.jobs.queue import JobQueue, item_id, tell_id
+from superres.jobs.queue import JobQueue, item_id
 from superres.jobs.slots import Slots
 from superres.jobs.tables import job_items, jobs
 from superres.settings import JobsSettings
@@ -31,6 +32,8 @@ _log = logging.getLogger("superres.jobs")
 _GRACE_S = 90.0
 _RECONCILE_S = 60.0
 _AT_ONCE = 200
+# What has no end must not keep the dead waiting; the next sweep goes on.
+_BUDGET_S = 2.0
 
 
 class Sweeper:
@@ -75,7 +78,7 @@ class Sweeper:
             partial(self.give_away, trust_silence=trust_silence),
             self.end_late,
             self.forget_old,
-            self._blobs.expire,
+            partial(self._blobs.expire, budget=_BUDGET_S),
         ]
         if time.monotonic() - self._reconciled > _RECONCILE_S:
             self._reconciled = time.monotonic()
@@ -137,23 +140,17 @@ class Sweeper:
 
     def forget_old(self) -> int:
         """Remove jobs whose time and history are over; returns how many."""
-        with reading(self._database) as connection:
-            before = self._clock(connection) - self._settings.history
-            query = select(jobs.c.id, jobs.c.callback_attempts).where(jobs.c.expires_at < before)
-            old = connection.execute(query.limit(_AT_ONCE)).all()
-            positions = connection.execute(
-                select(job_items.c.job_id, job_items.c.position).where(
-                    job_items.c.job_id.in_([row.id for row in old])
-                )
-            ).all()
-        if old:
-            flows = [item_id(row.job_id, row.position) for row in positions]
-            for row in old:
-                flows += [tell_id(row.id, n + 1) for n in range(row.callback_attempts + 1)]
-            self._queue.forget(flows)
-            with writing(self._database) as connection:
-                connection.execute(delete(jobs).where(jobs.c.id.in_([row.id for row in old])))
-        return len(old)
+        until, gone = time.monotonic() + _BUDGET_S, 0
+        while time.monotonic() < until:
+            with reading(self._database) as connection:
+                before = self._clock(connection) - self._settings.history
+                query = select(jobs.c.id).where(jobs.c.expires_at < before).limit(_AT_ONCE)
+                old = connection.scalars(query).all()
+            if not old:
+                break
+            purge(self._database, self._queue, self._blobs, old)
+            gone += len(old)
+        return gone
 
     def reconcile(self) -> int:
         """Queue unfinished pictures again that the queue has lost; returns how many.
@@ -187,7 +184,14 @@ class Sweeper:
                     job_items.c.position == position,
                     job_items.c.state.in_(UNFINISHED),
                 )
-                .values(state=State.WAITING, slot=None, stage="queued", progress=0.0)
+                .values(
+                    state=State.WAITING,
+                    slot=None,
+                    stage="queued",
+                    progress=0.0,
+                    # One that was begun and came to no end, not even a bad one, may be to blame.
+                    deaths=job_items.c.deaths + case((job_items.c.slot.is_not(None), 1), else_=0),
+                )
             )
             if row is None or not found.rowcount:
                 return False

@@ -7,6 +7,7 @@ import hashlib
 import logging
 import re
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,16 +215,20 @@ class Blobs:
                 claimed = self._claim(connection, known[start : start + _BATCH])
             self._remove(claimed)
 
-    def expire(self) -> int:
+    def expire(self, budget: float | None = None) -> int:
         """Remove what is too old or too much; returns how many went.
 
         What the store does not remove is tried again by a later call, from a minute on.
 
+        Args:
+            budget: seconds after which no more is begun; the rest is for a later call.
+
         Raises:
             StorageError: the database cannot be used.
         """
+        until = None if budget is None else time.monotonic() + budget
         gone = self._make_room()
-        while True:
+        while until is None or time.monotonic() < until:
             with writing(self._database) as connection:
                 old = (
                     select(table.c.id)
@@ -238,7 +243,8 @@ class Blobs:
             removed = self._remove(claimed)
             gone += removed
             if not removed:
-                return gone
+                break
+        return gone
 
     def _alive(self, connection: Connection) -> Sequence[ColumnElement[bool]]:
         return table.c.ready, table.c.expires_at > self._clock(connection)

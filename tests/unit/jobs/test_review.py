@@ -155,7 +155,7 @@ def test_a_sweeper_that_dies_half_way_strands_nobody(shop: Workshop, monkeypatch
     monkeypatch.setattr(sweeping, "_RECONCILE_S", 0.0)
     shop.engine.go.clear()
     job = shop.running(shop.submit(1))
-    Slots(shop.app.database, 2.0).release(shop.app.runner._slot)  # kill -9 right here
+    Slots(shop.app.database, 2.0).release(shop.app.runner._slot, died=True)  # kill -9 right here
     shop.engine.go.set()
     time.sleep(8)
     assert shop.look(job).state is State.DONE
@@ -308,3 +308,31 @@ def test_a_lost_claim_pins_no_thread(make) -> None:
     with writing(shop.app.database) as connection:  # let it go, or the tests never end
         connection.execute(text(f"UPDATE {table(shop, 'workflow_status')} SET status = 'SUCCESS'"))
     assert left == []
+
+
+def test_the_database_goes_while_a_result_is_kept(shop: Workshop, monkeypatch) -> None:
+    """The file is in the store by then and not where it was: a second try finds none."""
+    blobs, failures = shop.app.blobs, []
+    job = shop.submit([shop.item("a")])
+    finish = blobs._finish
+
+    def once(*args: Any) -> float:
+        if not failures:
+            failures.append(args)
+            raise StorageError("The database cannot be used now; its keeper finds why.")
+        return finish(*args)
+
+    monkeypatch.setattr(blobs, "_finish", once)
+    assert [str(i.error) for i in shop.finished(job).items] == ["None"]
+
+
+def test_a_picture_of_a_living_process_is_not_taken(idle: Workshop) -> None:
+    """A process that was taken for dead still has a claim, and begins what another has by now."""
+    job = idle.submit(1)
+    queue = idle.app.runner._queue
+    slots = Slots(idle.app.database, 60.0)
+    theirs = Ledger(idle.app.database, queue, slots.take(1), 3)
+    stale = Ledger(idle.app.database, queue, slots.take(1), 3)
+    assert theirs.begin(job.id, 0) is not None
+    assert stale.begin(job.id, 0) is None
+    assert theirs.mine() == {(job.id, 0): 1}

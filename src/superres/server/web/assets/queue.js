@@ -166,6 +166,7 @@ export class Queue extends EventTarget {
   release() {
     this.#held = false;
     this.#jobs.release();
+    this.#together.release();
     for (const item of this.items) {
       if (item.state === "later" && !item.again) this.become(item, "waiting");
     }

@@ -44,7 +44,8 @@ export const remembered = {
 
   add: (id) => write([...read().filter((job) => job.id !== id), { id, who: who(), gone: [] }]),
 
-  forget: (id) => write(read().filter((job) => job.id !== id)),
+  /** Unless it is somebody else's, to whom it may still be something. */
+  forget: (id) => write(read().filter((job) => job.id !== id || job.who !== who())),
 
   /** A picture is taken off the list; with the last of `count` the job is forgotten. */
   drop(id, position, count) {

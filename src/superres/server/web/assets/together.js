@@ -45,6 +45,11 @@ export class Together {
     jobs.addEventListener("gone", ({ detail: { id, message } }) => this.#gone(id, message));
   }
 
+  /** The server may have changed its mind, or the token be another. */
+  release() {
+    this.refused = false;
+  }
+
   /** Hands the first of the line in, if they are ready and nothing else is on its way. */
   begin(line, settings) {
     if (this.#sending) return;
@@ -79,6 +84,7 @@ export class Together {
       this.#queue.become(item, "sending");
     }
     const run = handIn(items, fieldsOf(settings), batch.key, (loaded, total) => {
+      if (this.#sending !== batch) return;
       batch.told(loaded, total);
       for (const item of items) this.#queue.become(item, batch.sent ? "queued" : "sending");
     });
