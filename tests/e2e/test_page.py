@@ -779,6 +779,12 @@ def test_what_is_large_waits_for_a_word(open_page: Open, tmp_path: Path) -> None
     finished(page, "wall.png")
 
 
+def kept(page) -> list[str]:
+    """The jobs that the browser remembers: the key and the value."""
+    key = "superres.jobs"
+    return [key, page.evaluate("(key) => localStorage.getItem(key)", key)]
+
+
 def test_an_access_token(open_page: Open, server: PageServer, tmp_path: Path, browser) -> None:
     # Through a proxy nobody is local, and the server wants to know who is asking.
     context = browser.new_context(extra_http_headers={"X-Forwarded-For": "192.0.2.7"})
@@ -801,6 +807,18 @@ def test_an_access_token(open_page: Open, server: PageServer, tmp_path: Path, br
     page.locator("#files").set_input_files(picture(tmp_path / "b.png", 30, 20))
     finished(page, "b.png")
     expect(page.locator("#after img")).to_be_attached(timeout=WAIT)  # links need no header
+    # What was handed in with it is found again, by who has it and by nobody else.
+    page.locator("#files").set_input_files([picture(tmp_path / f"{n}.png", 30, 20) for n in "cd"])
+    finished(page, "c.png")
+    finished(page, "d.png")
+    page.reload()
+    expect(page.locator('.item[data-state="done"]')).to_have_count(2, timeout=WAIT)
+    other = open_page()
+    other.evaluate("([key, value]) => localStorage.setItem(key, value)", kept(page))
+    other.reload()
+    expect(other.locator("#models input").first).to_be_attached(timeout=WAIT)
+    expect(other.locator(".item")).to_have_count(0)
+    assert kept(other) == kept(page)
     assert all(token not in url for url in asked)
     assert token not in page.evaluate("() => JSON.stringify({...localStorage}) + document.cookie")
     page.get_by_role("button", name="Forget token").click()

@@ -55,6 +55,17 @@ class _Seen:
     processes: int
 
 
+def _left(job: Job) -> list[float]:
+    """The work that is left of each picture that is not done; those that are tell the size."""
+    known = [item.work for item in job.items if item.state is State.DONE]
+    usual = sum(known) / len(known) if known else None
+    return [
+        (item.work if usual is None else usual) * (1 - item.progress)
+        for item in job.items
+        if not item.state.final
+    ]
+
+
 class Forecast:
     """Guesses waiting times. Thread-safe; blocks.
 
@@ -79,7 +90,8 @@ class Forecast:
         if job.state.final:
             return 0.0
         seen = self._look()
-        own = sum(i.work * (1 - i.progress) for i in job.items if not i.state.final)
+        left = _left(job)
+        own = sum(left)
         ahead = sum(
             each.work
             for each in seen.queued
@@ -87,9 +99,9 @@ class Forecast:
             and (-each.priority, each.created_at) < (-job.priority, job.created_at)
         )
         # A picture is not done faster by many processes.
-        longest = max((i.work for i in job.items if not i.state.final), default=0.0)
-        guess = max((ahead + own) / seen.pace, longest / seen.pace * max(1, seen.processes))
-        return guess if seen.processes else max(guess, _NOBODY_S)
+        longest = max(left) / seen.pace * max(1, seen.processes)
+        guess = max((ahead + own) / seen.pace, longest)
+        return guess if seen.processes else guess + _NOBODY_S
 
     def load(self) -> Load:
         """How much there is to do now."""

@@ -6,14 +6,12 @@ What is cut short is found again by the job's row, which goes last.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import Engine, delete, select
 
 from superres.database import reading, writing
-from superres.jobs import request
+from superres.jobs import rows
 from superres.jobs.queue import JobQueue, item_id, tell_id
-from superres.jobs.request import FromBlob
 from superres.jobs.tables import job_items, jobs
 from superres.storage.blobs import Blobs
 
@@ -34,12 +32,6 @@ def purge(database: Engine, queue: JobQueue, blobs: Blobs, job_ids: Sequence[str
         flows += [tell_id(job.id, attempt + 1) for attempt in range(job.callback_attempts + 1)]
     queue.forget(flows)
     results = [item.blob_id for item in items if item.blob_id is not None]
-    blobs.delete(*results, *inputs(items))
+    blobs.delete(*results, *rows.inputs(item.source for item in items))
     with writing(database) as connection:
         connection.execute(delete(jobs).where(jobs.c.id.in_(job_ids)))
-
-
-def inputs(items: Sequence[Any]) -> list[str]:
-    """The blobs that rows of pictures are read from."""
-    sources = [request.source_from_json(item.source) for item in items]
-    return [source.blob_id for source in sources if isinstance(source, FromBlob)]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 
 from superres.jobs.job import Item, ItemResult, Job, State, outcome, stored_error
 from superres.jobs.queue import JobQueue
+from superres.jobs.request import FromBlob, source_from_json
 from superres.jobs.tables import job_items, jobs
 from superres.storage.tables import blobs
 
@@ -70,6 +71,13 @@ def settle(
         connection.execute(
             update(blobs).where(blobs.c.id.in_(results), blobs.c.ready).values(expires_at=expires)
         )
+        # What was read is not needed any more, whether or not who did it could still say so.
+        sources = connection.scalars(select(job_items.c.source).where(job_items.c.job_id == row.id))
+        connection.execute(
+            update(blobs)
+            .where(blobs.c.id.in_(inputs(sources)), blobs.c.ready, blobs.c.expires_at > now)
+            .values(expires_at=now)
+        )
         if row.callback is not None:
             changes["callback_state"] = "waiting"
             queue.tell(connection, row.id, 1)
@@ -79,6 +87,12 @@ def settle(
             changes["started_at"] = now
     connection.execute(update(jobs).where(jobs.c.id == row.id).values(**changes))
     return ended
+
+
+def inputs(sources: Iterable[str]) -> list[str]:
+    """The blobs that pictures are read from, as it is written down."""
+    found = [source_from_json(source) for source in sources]
+    return [source.blob_id for source in found if isinstance(source, FromBlob)]
 
 
 def _item(row: Any) -> Item:

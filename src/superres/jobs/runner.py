@@ -21,6 +21,7 @@ from superres.access import Access
 from superres.errors import (
     BadParameter,
     Cancelled,
+    DeadlineExceeded,
     EngineError,
     Overloaded,
     StorageError,
@@ -47,11 +48,15 @@ _BEAT_S = 1.0
 _SPARE = 2
 # So long they may be, before others get a chance to take them.
 _PATIENCE_S = 2.0
+# Between two looks for waiting work while there is some; small pictures take no longer.
+_BUSY_S = 0.05
 # Receivers that hang hold one each.
 _TELLERS = 16
 _LONGEST_PAUSE_S = 10.0
 # Works that were cancelled get this long to stop between tiles.
 _STOP_S = 5.0
+# Besides what it may take a picture gets this long to be stopped, in seconds.
+_GRACE_S = 30.0
 # Our own count of attempts ends a picture that kills; this is for what dies before it counts.
 _CLAIMS = 100
 
@@ -150,7 +155,7 @@ class JobRunner:
         _register()
         DBOS.listen_queues([ITEMS, TELL])
         DBOS.launch()
-        _set_width(self._settings.concurrency + _SPARE)
+        self._adapt_queue()
         DBOS.register_queue(
             ITEMS,
             worker_concurrency=self._settings.concurrency + _SPARE,
@@ -163,6 +168,25 @@ class JobRunner:
             polling_interval_sec=1.0,
             on_conflict="always_update",
         )
+
+    def _adapt_queue(self) -> None:
+        """Let this process claim as much as it can do, and look more often while it works.
+
+        DBOS keeps both numbers in the database, for all processes together, and reads them again
+        for each look; but machines differ. There is no public way to say them for one.
+        """
+        database = _get_dbos_instance()._sys_db
+        get_queue, settings = database.get_queue, self._settings
+
+        def get(name: str, **how: Any) -> Any:
+            queue = get_queue(name, **how)
+            if queue is not None and name == ITEMS:
+                pause = settings.poll_interval
+                queue._worker_concurrency = settings.concurrency + _SPARE
+                queue._polling_interval_sec = min(pause, _BUSY_S) if self._errands else pause
+            return queue
+
+        database.get_queue = get  # type: ignore[method-assign]
 
     def close(self, drain: float = 0.0) -> None:
         """Take no more, give what runs ``drain`` seconds, then stop; what did not end waits
@@ -333,7 +357,16 @@ class JobRunner:
         now: dict[tuple[str, int], tuple[str, float]] = {}
         for errand in errands:
             ticket = errand.ticket
-            if mine.get(ticket.key) == ticket.attempt:
+            if errand.left < -_GRACE_S and not errand.stopped:
+                # The executor has not ended it: it hangs before or behind.
+                self._ledger.failed(
+                    ticket,
+                    DeadlineExceeded(
+                        f"The picture took longer than it may ({ticket.max_run:g} s)."
+                    ),
+                )
+                errand.stop()
+            elif mine.get(ticket.key) == ticket.attempt:
                 now[ticket.key] = errand.told
             elif errand in self._running():
                 errand.stop()
@@ -413,24 +446,6 @@ def _do_item(job_id: str, position: int, urgency: int) -> None:
 
 def _tell(job_id: str, attempt: int) -> None:
     _only().tell(job_id, attempt)
-
-
-def _set_width(width: int) -> None:
-    """Let this process claim at most ``width`` pictures at a time.
-
-    DBOS keeps that number in the database, one for all processes, and reads it again for each
-    look; but machines differ. There is no public way to say it for one.
-    """
-    database = _get_dbos_instance()._sys_db
-    get_queue = database.get_queue
-
-    def get(name: str, **how: Any) -> Any:
-        queue = get_queue(name, **how)
-        if queue is not None and name == ITEMS:
-            queue._worker_concurrency = width
-        return queue
-
-    database.get_queue = get  # type: ignore[method-assign]
 
 
 @cache

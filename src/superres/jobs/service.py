@@ -26,15 +26,17 @@ from superres.jobs import pace, request, rows
 from superres.jobs.forecast import Forecast, Load
 from superres.jobs.job import Job, State
 from superres.jobs.ledger import close_items
-from superres.jobs.purge import inputs, purge
+from superres.jobs.purge import purge
 from superres.jobs.queue import JobQueue, item_id
 from superres.jobs.request import FromBlob, FromFile, NewItem, NewJob, Stored
 from superres.jobs.tables import job_items, jobs
 from superres.settings import Settings
 from superres.storage.blobs import Blobs
+from superres.storage.tables import blobs
 
-# Longer than a job may live unfinished, until its end sets the time of its results.
-_SPARE = 86_400.0
+# Seconds that a file is kept which came with a job: until the job is taken, and from then on.
+# The end of the job ends it sooner; one that nobody does for so long has timed out.
+_UNTIL_TAKEN, _UNTIL_DONE = 3600.0, 365 * 86_400.0
 _GONE = "There is no such job."
 # As the moment that a job expires at.
 _DELETED = 0.0
@@ -264,9 +266,8 @@ class JobService:
     def _take(self, new: NewJob, item: NewItem, taken: builtins.list[str]) -> Stored:
         if not isinstance(item.source, FromFile):
             return item.source
-        lifetime = self._max_wait(new) + len(new.items) * self._max_run(new) + _SPARE
         blob = self._blobs.keep(
-            item.source.path, item.name, "application/octet-stream", lifetime, counted=False
+            item.source.path, item.name, "application/octet-stream", _UNTIL_TAKEN, counted=False
         )
         taken.append(blob.id)
         return FromBlob(blob.id)
@@ -285,6 +286,14 @@ class JobService:
                 60.0,
             )
         moment = self._clock(connection)
+        files = [source.blob_id for source in sources if isinstance(source, FromBlob)]
+        kept = connection.execute(
+            update(blobs)
+            .where(blobs.c.id.in_(files), blobs.c.ready, blobs.c.expires_at > moment)
+            .values(expires_at=moment + _UNTIL_DONE)
+        )
+        if kept.rowcount != len(files):
+            raise StorageError("Handing this job in took too long; hand it in again.")
         lifetime = new.lifetime
         connection.execute(
             insert(jobs).values(
@@ -349,9 +358,10 @@ class JobService:
         return row
 
     def _drop_inputs(self, job_id: str) -> None:
-        query = select(job_items).where(job_items.c.job_id == job_id)
+        query = select(job_items.c.source).where(job_items.c.job_id == job_id)
         with reading(self._database) as connection:
-            self._blobs.delete(*inputs(connection.execute(query).all()))
+            read = rows.inputs(connection.scalars(query))
+        self._blobs.delete(*read)
 
     def _max_wait(self, new: NewJob) -> float:
         return self._settings.jobs.max_wait if new.max_wait is None else new.max_wait

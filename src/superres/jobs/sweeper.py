@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from sqlalchemy import Engine, and_, case, or_, select, update
+from sqlalchemy import Engine, case, select, update
 
 from superres.database import reading, writing
 from superres.database.clock import Clock, now
@@ -28,8 +28,6 @@ from superres.settings import JobsSettings
 from superres.storage.blobs import Blobs
 
 _log = logging.getLogger("superres.jobs")
-# Besides what it may take a picture gets this long to be stopped, or stored, in seconds.
-_GRACE_S = 90.0
 _RECONCILE_S = 60.0
 _AT_ONCE = 200
 # What has no end must not keep the dead waiting; the next sweep goes on.
@@ -108,34 +106,20 @@ class Sweeper:
         return len(dead)
 
     def end_late(self) -> None:
-        """End what waited or ran longer than it may."""
+        """End what waited longer than it may. What runs too long ends the process that runs it,
+        which needs no clock that somebody may set.
+        """
         for late in self._late():
             with writing(self._database) as connection:
                 row = rows.lock(connection, late)
                 if row is None or State(row.state).final:
                     continue
                 moment = self._clock(connection)
-                if row.created_at + row.max_wait < moment:
-                    error = DeadlineExceeded(
-                        f"The picture waited longer than it may ({row.max_wait:g} s)."
-                    )
-                    waiting = [State.WAITING]
-                    close_items(connection, late, State.TIMED_OUT, moment, error, of=waiting)
-                connection.execute(
-                    update(job_items)
-                    .where(
-                        job_items.c.job_id == late,
-                        job_items.c.state == State.RUNNING,
-                        job_items.c.started_at < moment - row.max_run - _GRACE_S,
-                    )
-                    .values(
-                        state=State.TIMED_OUT,
-                        slot=None,
-                        finished_at=moment,
-                        error_code=DeadlineExceeded.code,
-                        error_message=f"The picture took longer than it may ({row.max_run:g} s).",
-                    )
+                error = DeadlineExceeded(
+                    f"The picture waited longer than it may ({row.max_wait:g} s)."
                 )
+                waiting = [State.WAITING]
+                close_items(connection, late, State.TIMED_OUT, moment, error, of=waiting)
                 rows.settle(connection, self._queue, row, moment)
 
     def forget_old(self) -> int:
@@ -204,17 +188,14 @@ class Sweeper:
     def _late(self) -> Sequence[str]:
         with reading(self._database) as connection:
             moment = self._clock(connection)
-            waited = and_(
-                job_items.c.state == State.WAITING, jobs.c.created_at + jobs.c.max_wait < moment
-            )
-            ran = and_(
-                job_items.c.state == State.RUNNING,
-                job_items.c.started_at + jobs.c.max_run + _GRACE_S < moment,
-            )
             query = (
                 select(jobs.c.id)
                 .join(job_items, job_items.c.job_id == jobs.c.id)
-                .where(jobs.c.state.in_(UNFINISHED), or_(waited, ran))
+                .where(
+                    jobs.c.state.in_(UNFINISHED),
+                    job_items.c.state == State.WAITING,
+                    jobs.c.created_at + jobs.c.max_wait < moment,
+                )
                 .distinct()
                 .limit(_AT_ONCE)
             )

@@ -11,6 +11,7 @@ from sqlalchemy import text, update
 from superres.database import reading, writing
 from superres.errors import BadParameter, DeadlineExceeded, StorageError, WorkerLost
 from superres.jobs import State
+from superres.jobs import runner as running
 from superres.jobs.queue import item_id, schema_of
 from superres.jobs.slots import Slots
 from superres.jobs.sweeper import Sweeper
@@ -233,6 +234,17 @@ def test_a_picture_may_take_so_long(shop: Workshop) -> None:
     threading.Timer(1.5, shop.engine.go.set).start()
     done = shop.finished(job)
     assert (done.state, done.items[0].state) == (State.TIMED_OUT, State.TIMED_OUT)
+    assert isinstance(done.items[0].error, DeadlineExceeded)
+
+
+def test_what_hangs_is_ended(shop: Workshop, monkeypatch) -> None:
+    """Not in the executor, which has a deadline, but in the store."""
+    monkeypatch.setattr(running, "_GRACE_S", 0.2)
+    go = threading.Event()
+    monkeypatch.setattr(shop.app.blobs, "fetch", lambda *_: go.wait(30))
+    job = shop.submit(1, max_run=0.3)
+    done = shop.finished(job)
+    go.set()
     assert isinstance(done.items[0].error, DeadlineExceeded)
 
 

@@ -53,16 +53,6 @@ def test_what_waited_too_long(idle: Workshop) -> None:
     assert idle.look(fine).state is State.WAITING
 
 
-def test_what_ran_too_long_without_a_word(idle: Workshop) -> None:
-    job = idle.submit(1, max_run=1)
-    dead_hand(idle)
-    with writing(idle.app.database) as connection:
-        connection.execute(update(job_items).values(started_at=1.0))
-    sweeper_of(idle).end_late()
-    now = idle.look(job)
-    assert (now.state, now.items[0].error.code) == (State.TIMED_OUT, "deadline_exceeded")
-
-
 def test_what_was_lost_from_the_queue(make, idle: Workshop) -> None:
     job = idle.submit(2)
     idle.app.runner._queue.forget([item_id(job.id, 0)])
