@@ -57,6 +57,7 @@ _LONGEST_PAUSE_S = 10.0
 _STOP_S = 5.0
 # Besides what it may take a picture gets this long to be stopped, in seconds.
 _GRACE_S = 30.0
+_DBOS_THREADS = "dbos-executor"
 # Our own count of attempts ends a picture that kills; this is for what dies before it counts.
 _CLAIMS = 100
 
@@ -219,6 +220,20 @@ class JobRunner:
     def tell_with(self, tellers: Mapping[str, Tell]) -> None:
         """Which door says it how, by the door's name."""
         self._tellers.update(tellers)
+
+    def hangs(self, patience: float = _STOP_S) -> bool:
+        """Whether, ``patience`` seconds after :meth:`close`, something still does not end.
+
+        Such as a word to a database that is away, which DBOS says again for ever. It would keep
+        the process from its end; what it was about is found by others.
+        """
+        until = time.monotonic() + patience
+        while alive := [t for t in threading.enumerate() if t.name.startswith(_DBOS_THREADS)]:
+            if time.monotonic() > until:
+                _log.warning("%d threads do not end; what they did waits again", len(alive))
+                return True
+            time.sleep(0.05)
+        return False
 
     @property
     def busy(self) -> int:

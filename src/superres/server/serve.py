@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from types import FrameType
 
@@ -58,6 +59,8 @@ def serve(
         finally:
             built.close()
             log.info("stopped")
+            if built.runner.hangs():
+                os._exit(0 if sys.exc_info()[0] in (None, SystemExit) else 1)
 
 
 def _leave(*_: object) -> None:

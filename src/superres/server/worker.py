@@ -79,3 +79,5 @@ def work(settings: Settings, *, on_ready: Callable[[], None] | None = None) -> N
     finally:
         built.close()
         log.info("stopped")
+    if built.runner.hangs():
+        os._exit(0)
