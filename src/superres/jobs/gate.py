@@ -12,6 +12,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+Turn = tuple[float, ...]
+
 
 class Closed(Exception):
     """The gate was closed while somebody waited."""
@@ -32,22 +34,22 @@ class Gate:
         self._free = width
         self._changed = threading.Condition()
         self._count = itertools.count()
-        self._waiting: list[tuple[int, int]] = []
+        self._waiting: list[tuple[float, ...]] = []
         self._closed = False
 
     @contextmanager
-    def inside(self, urgency: int, patience: float | None = None) -> Iterator[None]:
-        """Wait until there is room and nobody more urgent waits; lower is more urgent.
+    def inside(self, turn: Turn, patience: float | None = None) -> Iterator[None]:
+        """Wait until there is room and nobody waits whose turn is before.
 
         Args:
-            urgency: of who wants in.
+            turn: of who wants in; the lowest is first.
             patience: seconds to wait; None waits for ever.
 
         Raises:
             Closed: the gate is closed.
             Impatient: it took longer than ``patience``.
         """
-        self._enter(urgency, patience)
+        self._enter(turn, patience)
         try:
             yield
         finally:
@@ -61,8 +63,8 @@ class Gate:
             self._closed = True
             self._changed.notify_all()
 
-    def _enter(self, urgency: int, patience: float | None) -> None:
-        place = (urgency, next(self._count))
+    def _enter(self, turn: Turn, patience: float | None) -> None:
+        place = (*turn, next(self._count))
         with self._changed:
             heapq.heappush(self._waiting, place)
             let_in = self._changed.wait_for(

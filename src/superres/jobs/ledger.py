@@ -114,6 +114,14 @@ class Ledger:
             job.lifetime,
         )
 
+    def more_urgent_waits(self, priority: int) -> bool:
+        """Whether a picture of a higher priority has not been begun by anybody."""
+        query = select(job_items.c.job_id).where(
+            job_items.c.state == State.WAITING, job_items.c.priority > priority
+        )
+        with reading(self._database) as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
     def is_over(self, job_id: str, position: int) -> bool:
         """Whether nothing is left to do for a picture, by anybody."""
         query = select(job_items.c.state).where(_is(job_id, position))

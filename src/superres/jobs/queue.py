@@ -43,6 +43,11 @@ def urgency(priority: int) -> int:
     return 10 - priority
 
 
+def priority_of(urgency: int) -> int:
+    """Ours of DBOS's, see :func:`urgency`."""
+    return 10 - urgency
+
+
 class JobQueue:
     """The queues, from outside: puts in, takes out, gives back. Thread-safe; blocks.
 
@@ -67,7 +72,12 @@ class JobQueue:
             )
 
     def add(
-        self, connection: Connection, job_id: str, positions: Iterable[int], priority: int
+        self,
+        connection: Connection,
+        job_id: str,
+        positions: Iterable[int],
+        priority: int,
+        created_at: float,
     ) -> None:
         """Queue pictures of a job, in the transaction of ``connection``."""
         for position in positions:
@@ -75,7 +85,7 @@ class JobQueue:
                 connection,
                 ITEMS,
                 item_id(job_id, position),
-                (job_id, position, urgency(priority)),
+                (job_id, position, urgency(priority), created_at),
                 {"priority": urgency(priority)},
             )
 

@@ -33,7 +33,7 @@ from superres.jobs.gate import Closed, Gate, Impatient
 from superres.jobs.ledger import Ledger, Ticket
 from superres.jobs.pace import Pace, work_of
 from superres.jobs.perform import Errand, Performer
-from superres.jobs.queue import ITEMS, TELL, JobQueue, configuration, item_id, tell_id
+from superres.jobs.queue import ITEMS, TELL, JobQueue, configuration, item_id, priority_of, tell_id
 from superres.jobs.slots import Slots
 from superres.jobs.sweeper import Sweeper
 from superres.settings import Settings
@@ -57,6 +57,7 @@ _LONGEST_PAUSE_S = 10.0
 _STOP_S = 5.0
 # Besides what it may take a picture gets this long to be stopped, in seconds.
 _GRACE_S = 30.0
+_MOST_GAVE_WAY = 10_000
 _DBOS_THREADS = "dbos-executor"
 # Our own count of attempts ends a picture that kills; this is for what dies before it counts.
 _CLAIMS = 100
@@ -111,6 +112,7 @@ class JobRunner:
         # What DBOS has this process do now, and what it was said to do and did not.
         self._active: Counter[str] = Counter()
         self._idle_claims: set[str] = set()
+        self._gave_way: set[str] = set()
         self._threads: list[threading.Thread] = []
         self._slot = ""
         self._skew = 0.0
@@ -242,11 +244,13 @@ class JobRunner:
 
     # --- called by DBOS, in threads of its own -------------------------------------------
 
-    def do_item(self, job_id: str, position: int, urgency: int) -> None:
+    def do_item(self, job_id: str, position: int, urgency: int, created_at: float) -> None:
         """Do a picture, or find that there is nothing to do."""
         with self._at_work(item_id(job_id, position)) as flow:
             try:
-                with self._gate.inside(urgency, _PATIENCE_S):
+                with self._gate.inside((urgency, created_at, position), _PATIENCE_S):
+                    if self._gives_way(flow, urgency):
+                        raise Impatient
                     self._begin(job_id, position)
             except Closed:
                 raise _Dropped from None
@@ -275,6 +279,23 @@ class JobRunner:
             with self._lock:
                 self._active[flow] -= 1
                 self._active += Counter()  # drops what is 0
+
+    def _gives_way(self, flow: str, urgency: int) -> bool:
+        """Whether what was claimed ahead lets something more urgent that came since go first.
+
+        Once only: should that be out of everybody's reach, the others do not wait for it.
+        """
+        ledger = self._ledger
+        assert ledger is not None
+        if flow in self._gave_way:
+            self._gave_way.discard(flow)
+            return False
+        if urgency == 1 or not self._insist(lambda: ledger.more_urgent_waits(priority_of(urgency))):
+            return False
+        if len(self._gave_way) > _MOST_GAVE_WAY:
+            self._gave_way.clear()  # others do them by now
+        self._gave_way.add(flow)
+        return True
 
     def _begin(self, job_id: str, position: int) -> None:
         ledger = self._ledger
@@ -455,8 +476,8 @@ def _release(runner: JobRunner) -> None:
             _current.remove(runner)
 
 
-def _do_item(job_id: str, position: int, urgency: int) -> None:
-    _only().do_item(job_id, position, urgency)
+def _do_item(job_id: str, position: int, urgency: int, created_at: float) -> None:
+    _only().do_item(job_id, position, urgency, created_at)
 
 
 def _tell(job_id: str, attempt: int) -> None:

@@ -336,7 +336,7 @@ class JobService:
                 for position, (item, source) in enumerate(zip(new.items, sources, strict=True))
             ],
         )
-        self._queue.add(connection, job_id, range(len(sources)), new.priority)
+        self._queue.add(connection, job_id, range(len(sources)), new.priority, moment)
         row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one()
         return rows.load(connection, [row], moment)[0]
 

@@ -179,7 +179,7 @@ class Sweeper:
             )
             if row is None or not found.rowcount:
                 return False
-            self._queue.add(connection, job_id, [position], row.priority)
+            self._queue.add(connection, job_id, [position], row.priority, row.created_at)
         _log.error(
             "Picture %d of job %s was lost from the queue, and waits again", position, job_id
         )

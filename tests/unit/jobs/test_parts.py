@@ -27,12 +27,12 @@ def test_the_gate_lets_the_urgent_in_first() -> None:
     inside, go = threading.Event(), threading.Event()
 
     def first() -> None:
-        with gate.inside(5):
+        with gate.inside((5,)):
             inside.set()
             go.wait(10)
 
     def later(urgency: int, name: str) -> None:
-        with gate.inside(urgency):
+        with gate.inside((urgency,)):
             order.append(name)
 
     threads = [threading.Thread(target=first)]
@@ -54,7 +54,7 @@ def test_a_closed_gate() -> None:
 
     def wait() -> None:
         try:
-            with gate.inside(1):
+            with gate.inside((1,)):
                 said.append("in")
         except Closed:
             said.append("closed")
@@ -65,7 +65,7 @@ def test_a_closed_gate() -> None:
     gate.close()
     thread.join(10)
     assert said == ["closed"]
-    with pytest.raises(Closed), Gate(1).inside(1), gate.inside(1):
+    with pytest.raises(Closed), Gate(1).inside((1,)), gate.inside((1,)):
         pass
 
 
