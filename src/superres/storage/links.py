@@ -6,14 +6,12 @@ import hashlib
 import hmac
 import re
 import secrets
-import time
-from collections.abc import Callable
 
 from sqlalchemy import Engine, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from superres.database import reading, writing
-from superres.database.clock import now
+from superres.database.clock import Clock, now
 from superres.errors import ObjectNotFound, StorageError
 from superres.storage.tables import service_keys
 
@@ -29,14 +27,14 @@ class Links:
 
     Args:
         database: where the key is.
-        clock: seconds since 1970, of this machine; the blob itself goes by the database's.
+        clock: seconds since 1970.
 
     Raises:
         StorageError: the database cannot be used.
     """
 
-    def __init__(self, database: Engine, *, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
+    def __init__(self, database: Engine, *, clock: Clock = now) -> None:
+        self._database, self._clock = database, clock
         self._key = _read_key(database) or _make_key(database)
 
     def path(self, blob_id: str, expires: float) -> str:
@@ -50,16 +48,21 @@ class Links:
         return f"/v1/results/{blob_id}?expires={moment}&signature={self._sign(blob_id, moment)}"
 
     def check(self, blob_id: str, expires: str, signature: str) -> None:
-        """Make sure that a link is one of ours and still good (in constant time).
+        """Make sure that a link is one of ours (in constant time) and still good. Blocks.
 
         Raises:
             ObjectNotFound: it is not, or its time is over.
+            StorageError, Overloaded: the database cannot tell the time.
         """
         ours = self._sign(blob_id, expires).encode()
         same = hmac.compare_digest(ours, signature.encode("utf-8", "replace"))
         # Good until that second is over, as it was rounded down.
-        if not (same and _MOMENT.fullmatch(expires) and self._clock() < int(expires) + 1):
+        if not (same and _MOMENT.fullmatch(expires) and self._moment() < int(expires) + 1):
             raise ObjectNotFound("There is no such result, or its time is over; upscale again.")
+
+    def _moment(self) -> float:
+        with reading(self._database) as connection:
+            return self._clock(connection)
 
     def _sign(self, blob_id: str, expires: str) -> str:
         signed = f"{_NAME}\n{blob_id}\n{expires}".encode("utf-8", "replace")

@@ -109,6 +109,6 @@ def test_the_limits_told_are_those_that_hold():
     assert f"{MAX_IMAGES} in a task" in TEXT
     assert {name.upper() for name in FORMATS} == {"JPG", "PNG"}
     jobs, sources = Settings().jobs, Settings().sources
-    assert (jobs.max_run, jobs.max_wait, sources.timeout) == (600, 86_400, 20)
+    assert (jobs.max_run, jobs.max_wait, sources.timeout) == (1800, 86_400, 20)
     for field in fields(FsrtwoSettings):
         assert f"`[fsrtwo] {field.name}`" in TEXT

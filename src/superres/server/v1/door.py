@@ -146,7 +146,7 @@ class Door:
         app, result_id = self._app, request.path_params["result_id"]
         query = request.query_params
         expires = query.get("expires", "")
-        app.links.check(result_id, expires, query.get("signature", ""))
+        await in_thread(app.links.check, result_id, expires, query.get("signature", ""))
         blob = await in_thread(app.blobs.open, result_id)
         return await kept_answer(request, app.blobs, blob, float(expires))
 
