@@ -154,7 +154,7 @@ def test_bombs_stop_nobody(tmp_path: Path, door, bomb):
         if pause < 0.25:
             break
     assert pause < 0.25
-    assert min(spent) < 3
+    assert min(spent) < 8  # on an idle machine about two
     tracemalloc.start()
     try:
         with pytest.raises(SuperresError):

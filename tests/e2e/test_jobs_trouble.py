@@ -412,7 +412,9 @@ def test_the_database_starts_anew_while_pictures_are_done(
         assert worker.alive
         assert max(row["attempt"] for row in handed.rows()) <= 3
         for member in fleet.members:
-            assert "unexpected" not in member.said().lower(), member.said()
+            assert "failed unexpectedly" not in member.said().lower(), member.said()
+            # Somebody looks for work many times a second: not each is worth a line.
+            assert member.said().count("Exception reloading queue") < 10, member.said()
 
 
 def test_connections_that_are_cut_again_and_again(tmp_path: Path) -> None:

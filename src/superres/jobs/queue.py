@@ -8,6 +8,7 @@ is a workflow without steps: what there is to know about it is in ``job_items``.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ ITEMS, TELL = "superres.items", "superres.tell"
 
 UNFINISHED = ["PENDING", "ENQUEUED", "DELAYED"]
 _CHUNK = 500
+# Messages that begin with the same so many letters are the same, for so many seconds.
+_SAME, _RARELY_S = 32, 10.0
 
 
 def item_id(job_id: str, position: int) -> str:
@@ -235,11 +238,28 @@ def _url(database: Engine) -> str:
     return url.render_as_string(hide_password=False)
 
 
+class _Rarely(logging.Filter):
+    """Lets through now and then what is said again and again, such as that the database is away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now, what = time.monotonic(), str(record.msg)[:_SAME]
+        if now < self._said.get(what, 0.0):
+            return False
+        self._said = {key: until for key, until in self._said.items() if until > now}
+        self._said[what] = now + _RARELY_S
+        return True
+
+
 def _quiet() -> None:
     """Let DBOS log as everything else here does, and only what matters."""
     logger = logging.getLogger("dbos")
     if not logger.handlers:  # else it adds one of its own, and keeps its lines to itself
         logger.addHandler(logging.NullHandler())
+        logger.addFilter(_Rarely())
     logger.setLevel(logging.WARNING)
 
 

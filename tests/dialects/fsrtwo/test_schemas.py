@@ -115,5 +115,5 @@ def test_bombs(tmp_path, bomb):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert seconds < 1
+    assert seconds < 3  # on an idle machine a third of one
     assert peak < 64 << 20
