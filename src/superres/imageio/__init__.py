@@ -8,6 +8,7 @@ libvips stays inside this room.
 from superres.imageio.canvas import IN_MEMORY_BYTES, Canvas, image_of, release_pages
 from superres.imageio.decode import check_frames, decode, read_header
 from superres.imageio.encode import (
+    MEDIA_TYPES,
     WRITABLE,
     OutputOptions,
     check_target,
@@ -25,6 +26,7 @@ from superres.imageio.vips import set_threads
 
 __all__ = [
     "IN_MEMORY_BYTES",
+    "MEDIA_TYPES",
     "READABLE",
     "WRITABLE",
     "Canvas",

@@ -43,6 +43,15 @@ _TITLES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "tiff": "TIFF"}
 _BIGTIFF_BYTES = 3_900_000_000
 
 
+MEDIA_TYPES = {
+    "png": "image/png",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "tiff": "image/tiff",
+}
+"""Formats that are written, and their media types."""
+
+
 @dataclass(frozen=True)
 class OutputOptions:
     """How the result is stored.

@@ -25,6 +25,7 @@ from superres.errors import (
     StorageError,
 )
 from superres.executors.base import Done, Executor, Running, Work
+from superres.imageio import MEDIA_TYPES
 from superres.jobs.job import ItemResult
 from superres.jobs.ledger import Ticket
 from superres.jobs.request import FromBlob, FromUrl
@@ -35,12 +36,6 @@ from superres.storage.blobs import Blob, Blobs, Damaged
 
 _log = logging.getLogger("superres.jobs")
 
-MEDIA_TYPES = {
-    "png": "image/png",
-    "jpeg": "image/jpeg",
-    "webp": "image/webp",
-    "tiff": "image/tiff",
-}
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Until it is written down that the picture is done: one that never is goes by itself.
 _UNTIL_WRITTEN_DOWN_S = 3600.0

@@ -34,6 +34,7 @@ from superres.jobs.ledger import Ledger, Ticket
 from superres.jobs.pace import Pace, work_of
 from superres.jobs.perform import Errand, Performer
 from superres.jobs.queue import ITEMS, TELL, JobQueue, configuration, item_id, priority_of, tell_id
+from superres.jobs.request import FromBlob
 from superres.jobs.slots import Slots
 from superres.jobs.sweeper import Sweeper
 from superres.settings import Settings
@@ -344,10 +345,9 @@ class JobRunner:
 
     def _drop_input(self, ticket: Ticket) -> None:
         """What was read is not needed any more; if this fails it expires."""
-        blob_id = getattr(ticket.source, "blob_id", None)
-        if blob_id is not None:
+        if isinstance(ticket.source, FromBlob):
             try:
-                self._blobs.delete(blob_id)
+                self._blobs.delete(ticket.source.blob_id)
             except SuperresError as exc:
                 _log.warning("An input stays until it expires: %s", exc.public_message)
 

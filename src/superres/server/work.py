@@ -131,7 +131,7 @@ async def fetch(
     # Without a credential any page of the web may ask, from the browser of somebody inside.
     trusted = may_read is not None or not is_foreign(request)
     gone = threading.Event()
-    watch = asyncio.ensure_future(_disconnected(request))
+    watch = asyncio.ensure_future(disconnected(request))
     watch.add_done_callback(lambda _: gone.set())
     try:
         await run_sync(
@@ -166,7 +166,7 @@ async def upscale(
     finished = asyncio.wrap_future(running.future)
     # An error that nobody is left to hear of is no reason for asyncio to complain.
     finished.add_done_callback(lambda f: f.cancelled() or f.exception())
-    gone = asyncio.ensure_future(_disconnected(request))
+    gone = asyncio.ensure_future(disconnected(request))
     try:
         either: set[asyncio.Future[Any]] = {finished, gone}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -185,7 +185,8 @@ async def upscale(
     return done
 
 
-async def _disconnected(request: Request) -> None:
+async def disconnected(request: Request) -> None:
+    """Ends when the client has gone. The body must have been read before."""
     while True:
         message = await request.receive()
         if message["type"] == "http.disconnect":

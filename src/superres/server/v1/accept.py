@@ -8,15 +8,10 @@ from typing import Literal
 
 from starlette.exceptions import HTTPException
 
+from superres.imageio import MEDIA_TYPES
+
 Kind = Literal["picture", "json", "events"]
 
-MEDIA_TYPES = {
-    "png": "image/png",
-    "jpeg": "image/jpeg",
-    "webp": "image/webp",
-    "tiff": "image/tiff",
-}
-"""Formats that are written, and their media types."""
 
 _FORMATS = {media_type: name for name, media_type in MEDIA_TYPES.items()} | {"image/jpg": "jpeg"}
 _KINDS: dict[str, Kind] = {

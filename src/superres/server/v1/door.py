@@ -16,12 +16,13 @@ from starlette.exceptions import HTTPException
 
 from superres.app import App
 from superres.executors.base import Done, Work
+from superres.imageio import MEDIA_TYPES
 from superres.models import get_model, list_models
 from superres.pipeline import UpscaleOptions
 from superres.server.errors import ClientGone, answer
 from superres.server.identity import request_id
 from superres.server.v1 import events, schemas
-from superres.server.v1.accept import MEDIA_TYPES, wanted
+from superres.server.v1.accept import wanted
 from superres.server.v1.answers import described, kept_answer, name_of, picture_answer
 from superres.server.v1.auth import authorise, identify
 from superres.server.v1.errors import render

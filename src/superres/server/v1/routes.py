@@ -8,10 +8,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from superres.app import App
+from superres.imageio import MEDIA_TYPES
 from superres.server.assets import swagger_page
 from superres.server.errors import answer, guarded
+from superres.server.methods import methods_at
 from superres.server.v1 import events, jobs, openapi, schemas
-from superres.server.v1.accept import MEDIA_TYPES
 from superres.server.v1.door import REQUEST_ID, Door
 from superres.server.v1.errors import DOOR, render
 from superres.server.v1.fields import EstimateFields
@@ -143,18 +144,10 @@ class _Nothing:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         request.state.door = DOOR
-        allowed = sorted(self._allowed(scope["path"]))
+        allowed = sorted(methods_at(self._routes, scope["path"]))
         error = HTTPException(405, headers={"Allow": ", ".join(allowed)})
         response = answer(request, error if allowed else HTTPException(404), render)
         await response(scope, receive, send)
-
-    def _allowed(self, path: str) -> set[str]:
-        return {
-            method
-            for route in self._routes.routes
-            if (methods := getattr(route, "methods", None)) and route.path_regex.match(path)  # type: ignore[attr-defined]
-            for method in methods
-        }
 
 
 async def _reference() -> Response:

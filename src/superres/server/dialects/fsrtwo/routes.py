@@ -21,6 +21,7 @@ from superres.server.dialects.fsrtwo.auth import CREATE, GET, authorise
 from superres.server.errors import answer, guarded
 from superres.server.identity import is_foreign
 from superres.server.jobs import base_url, owner_of
+from superres.server.methods import methods_at
 from superres.server.names import stem_of_address
 from superres.server.work import in_thread, save_body, scratch_folder
 from superres.settings import Settings
@@ -148,10 +149,5 @@ class _Nothing:
 
     def _methods(self, path: str) -> list[str]:
         """What may be done at ``path``; nothing if there is none."""
-        found = {
-            method
-            for route in self._routes.routes
-            if (methods := getattr(route, "methods", None)) and route.path_regex.match(path)  # type: ignore[attr-defined]
-            for method in methods
-        }
+        found = methods_at(self._routes, path)
         return sorted({*found, "OPTIONS"}) if found else []

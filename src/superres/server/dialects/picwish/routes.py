@@ -18,7 +18,7 @@ from superres.server.dialects.picwish.forms import Said
 from superres.server.errors import ClientGone, guarded
 from superres.server.identity import request_id
 from superres.server.jobs import base_url, owner_of, until_final
-from superres.server.work import in_thread, scratch_folder
+from superres.server.work import disconnected, in_thread, scratch_folder
 
 log = structlog.get_logger("superres.server.picwish")
 
@@ -138,7 +138,7 @@ class _Doors:
         """
         app = self._app
         waiting = asyncio.ensure_future(until_final(app, job, self._settings.deadline))
-        gone = asyncio.ensure_future(_disconnected(request))
+        gone = asyncio.ensure_future(disconnected(request))
         try:
             await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
             if waiting.done():
@@ -159,8 +159,3 @@ class _Doors:
             log.info("faces are not restored yet", request_id=request_id(request))
         if said.values.get("fix_face_only") not in (None, 0, "0", False, "false"):
             log.info("fix_face_only is not applied yet", request_id=request_id(request))
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
