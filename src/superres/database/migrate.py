@@ -22,7 +22,7 @@ from superres.errors import StorageError
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration. Versions are four digits, counted up, without branches."""
 _TABLE = "alembic_version"
 # Any number that nobody else locks in the same database: "superres" in ASCII.
