@@ -2,7 +2,8 @@
 
 A credential has three strings (``id``, ``secret``, ``token``) and works at every door. What it
 may do is its :class:`Policy`; how fast and how often, its :class:`Plan`. A new one may do
-everything and has no plan. Nothing here knows HTTP.
+everything and has no plan. A temporary one is made of another, for a while. Nothing here knows
+HTTP.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from superres.access.plan import Plan, Quota
 from superres.access.policy import Policy, Statement
 from superres.access.quotas import Usage
 from superres.access.sealing import open_key
+from superres.access.temporary import TemporaryCredential
 from superres.settings import Settings
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "Policy",
     "Quota",
     "Statement",
+    "TemporaryCredential",
     "Usage",
     "open_access",
 ]

@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,19 +19,21 @@ from sqlalchemy.exc import IntegrityError
 from superres.access.plan import Plan
 from superres.access.policy import Policy
 from superres.access.sealing import Sealer
+from superres.access.strings import (
+    ID_ALPHABET,
+    ID_PREFIX,
+    TOKEN_PREFIX,
+    new_id,
+    new_secret,
+    new_token,
+)
 from superres.access.tables import credentials as table
+from superres.access.temporary import Sessions, TemporaryCredential
 from superres.database import reading, writing
+from superres.database.clock import Clock
 from superres.errors import BadParameter, Unauthenticated
 
-# An id looks like an AWS access key id: 20 capitals and digits. The alphabet is base32's.
-_ID_PREFIX = "SRAK"
-_ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-_ID = re.compile(rf"{_ID_PREFIX}[{_ID_ALPHABET}]{{16}}")
-# Secrets and tokens hold letters and digits only: nothing to escape in any header or form.
-_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-_SECRET_LENGTH = 40  # 238 bits
-TOKEN_PREFIX = "srk_"  # noqa: S105 -- lets people and scanners of leaks recognise one
-_TOKEN_LENGTH = 43  # 256 bits
+_ID = re.compile(rf"{ID_PREFIX}[{ID_ALPHABET}]{{16}}")
 MAX_NAME_LENGTH = 64
 # How often a credential's last use is written down, at most.
 _USE_NOTED_EVERY = timedelta(minutes=1)
@@ -48,6 +49,8 @@ class Caller:
         policy: what the credential may do; None is everything.
         plan: its limits; None is none.
         last_used_at: as it was when the request came.
+        session_policy: of a temporary credential, what it may do of that; None is all of it.
+            The rest is its parent's.
     """
 
     id: str | None
@@ -55,6 +58,7 @@ class Caller:
     policy: Policy | None = field(default=None, repr=False, compare=False)
     plan: Plan | None = field(default=None, repr=False, compare=False)
     last_used_at: datetime | None = field(default=None, repr=False, compare=False)
+    session_policy: Policy | None = field(default=None, repr=False, compare=False)
 
 
 ANONYMOUS = Caller(None, "anonymous")
@@ -94,9 +98,11 @@ _BY_ID = select(*_COLUMNS).where(table.c.id == bindparam("id"), _IN_USE)
 class Credentials:
     """The table of credentials. Thread-safe."""
 
-    def __init__(self, database: Engine, sealer: Sealer) -> None:
+    def __init__(self, database: Engine, sealer: Sealer, sessions: Sessions, clock: Clock) -> None:
         self._database = database
         self._sealer = sealer
+        self._sessions = sessions
+        self._clock = clock
 
     def create(self, name: str) -> NewCredential:
         """Make a credential that may do everything and has no plan.
@@ -106,10 +112,10 @@ class Credentials:
         """
         name = _checked_name(name)
         made = NewCredential(
-            id=_ID_PREFIX + _random(_ID_ALPHABET, 16),
+            id=new_id(ID_PREFIX),
             name=name,
-            secret=_random(_ALPHABET, _SECRET_LENGTH),
-            token=TOKEN_PREFIX + _random(_ALPHABET, _TOKEN_LENGTH),
+            secret=new_secret(),
+            token=new_token(),
         )
         values = {
             "id": made.id,
@@ -182,7 +188,16 @@ class Credentials:
             raise Unauthenticated("The token is not that of a credential in use.")
         return _caller(row)
 
-    def secret_of(self, credential_id: str) -> tuple[Caller, str]:
+    def temporary(
+        self, id_or_name: str, lifetime: timedelta, policy: Policy | None
+    ) -> TemporaryCredential:
+        """Make a temporary credential; see :meth:`superres.access.Access.temporary`."""
+        parent = self.find(id_or_name)
+        with reading(self._database) as connection:
+            moment = self._clock(connection)
+        return self._sessions.begin(parent.id, lifetime, policy, moment)
+
+    def secret_of(self, credential_id: str, session_token: str | None = None) -> tuple[Caller, str]:
         """Who has that id, and the secret to check a signature with (compare in constant time).
 
         Raises:
@@ -190,12 +205,26 @@ class Credentials:
             StorageError: the secret was sealed with another key.
         """
         row = None
-        if _ID.fullmatch(credential_id):
+        permanent = _ID.fullmatch(credential_id) is not None
+        if session_token is not None and not permanent:
+            return self._of_session(credential_id, session_token)
+        if permanent:
             with reading(self._database) as connection:
                 row = connection.execute(_BY_ID, {"id": credential_id}).one_or_none()
         if row is None:
             raise Unauthenticated("The id is not that of a credential in use.")
         return _caller(row), self._sealer.open(row.id, row.secret)
+
+    def _of_session(self, temporary_id: str, session_token: str) -> tuple[Caller, str]:
+        session = self._sessions.open(temporary_id, session_token)
+        with reading(self._database) as connection:
+            row = connection.execute(_BY_ID, {"id": session.parent}).one_or_none()
+            moment = self._clock(connection)
+        if row is None:
+            raise Unauthenticated("The credential that the session is of is not in use any more.")
+        if moment >= session.expires_at:
+            raise Unauthenticated("The temporary credential has expired; get a new one.", True)
+        return replace(_caller(row), session_policy=session.policy), session.secret
 
     def note_use(self, caller: Caller) -> None:
         """Write down that it was used, unless that was done within the last minute."""
@@ -227,10 +256,6 @@ def _checked_name(name: str) -> str:
     if _ID.fullmatch(name) or name.startswith(TOKEN_PREFIX):
         raise BadParameter("A name must not look like an id or a token.")
     return name
-
-
-def _random(alphabet: str, length: int) -> str:
-    return "".join(secrets.choice(alphabet) for _ in range(length))
 
 
 def _token_hash(token: str) -> bytes:

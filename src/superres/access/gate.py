@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import builtins
 import logging
+from datetime import timedelta
 
 from sqlalchemy import Engine, text
 
 from superres.access.credentials import Caller, Credential, Credentials, NewCredential
 from superres.access.plan import Plan
-from superres.access.policy import DENY, Policy
+from superres.access.policy import ALLOW, DENY, Policy
 from superres.access.quotas import Quotas, Spent, Usage
 from superres.access.rates import Rates
 from superres.access.sealing import Sealer
+from superres.access.temporary import Sessions, TemporaryCredential
 from superres.database import reading
+from superres.database.clock import Clock, now
 from superres.errors import Overloaded, PermissionDenied, StorageError
 
 _log = logging.getLogger(__name__)
@@ -31,11 +34,19 @@ class Access:
         database: from :func:`superres.database.open_database`.
         key: the 32 bytes that secrets are sealed with.
         rate_limit_url: where rates are counted, see :class:`superres.access.rates.Rates`.
+        clock: tells whether a temporary credential's time is over.
     """
 
-    def __init__(self, database: Engine, key: bytes, rate_limit_url: str = "memory://") -> None:
+    def __init__(
+        self,
+        database: Engine,
+        key: bytes,
+        rate_limit_url: str = "memory://",
+        *,
+        clock: Clock = now,
+    ) -> None:
         self._database = database
-        self._credentials = Credentials(database, Sealer(key))
+        self._credentials = Credentials(database, Sealer(key), Sessions(key), clock)
         self._quotas = Quotas(database)
         self._rates = Rates(rate_limit_url)
 
@@ -87,32 +98,70 @@ class Access:
         """Who has ``token``; Unauthenticated if nobody has (any more)."""
         return self._credentials.by_token(token)
 
-    def secret_of(self, credential_id: str) -> tuple[Caller, str]:
-        """Who has that id, and the secret to check a signature with (in constant time).
+    def temporary(
+        self, id_or_name: str, lifetime: timedelta, policy: Policy | None = None
+    ) -> TemporaryCredential:
+        """Make a temporary credential, which may do what its parent may, and ``policy`` allows.
+
+        It counts as its parent: what it makes is the parent's, and so are the plan and the
+        quota. It ends with its lifetime, or at once when the parent is revoked. Its strings are
+        told this once; nothing is kept.
+
+        Args:
+            id_or_name: the parent.
+            lifetime: 1 minute to 36 hours.
+            policy: narrows what the parent may; None does not.
 
         Raises:
-            Unauthenticated: nobody has it (any more).
+            BadParameter: there is no such parent, the lifetime is out of range, or the policy
+                is too long for a session token.
+        """
+        return self._credentials.temporary(id_or_name, lifetime, policy)
+
+    def secret_of(self, credential_id: str, session_token: str | None = None) -> tuple[Caller, str]:
+        """Who has that id, and the secret to check a signature with (in constant time).
+
+        Args:
+            credential_id: with a session token that of the temporary credential; the caller
+                is its parent then, with its session policy.
+            session_token: what came with the request; None is nothing. A credential that is
+                not temporary needs none, and may have any.
+
+        Raises:
+            Unauthenticated: nobody has it (any more), or the session token is not of that id;
+                ``expired`` if it was.
             StorageError: it was made with another key file.
         """
-        return self._credentials.secret_of(credential_id)
+        return self._credentials.secret_of(credential_id, session_token)
 
-    def authorise(self, caller: Caller, action: str, resource: str) -> None:
-        """Check the caller's policy.
+    def authorise(self, caller: Caller, action: str | tuple[str, ...], resource: str) -> None:
+        """Check the caller's policies: its own, and its session's if it has one.
 
         Anonymous callers have none: whether they may come in at all is the door's affair.
 
+        Args:
+            caller: who asks.
+            action: what for; several are names of the same, of which a policy must allow one
+                and may deny none.
+            resource: on what.
+
         Raises:
-            PermissionDenied: the policy denies it, or does not speak of it.
+            PermissionDenied: a policy denies it, or does not speak of it.
         """
-        if caller.policy is None:
-            return
-        verdict = caller.policy.verdict(action, resource)
-        if verdict == "allow":
-            return
-        why = "its policy denies that" if verdict == DENY else "its policy does not allow that"
-        raise PermissionDenied(
-            f"The credential {caller.id} ({caller.name}) may not do {action} on {resource}: {why}."
-        )
+        actions = (action,) if isinstance(action, str) else action
+        for policy, whose in (
+            (caller.policy, "its policy"),
+            (caller.session_policy, "the policy of its temporary credential"),
+        ):
+            if policy is None:
+                continue
+            verdicts = {policy.verdict(each, resource) for each in actions}
+            if DENY in verdicts or ALLOW not in verdicts:
+                why = "denies that" if DENY in verdicts else "does not allow that"
+                raise PermissionDenied(
+                    f"The credential {caller.id} ({caller.name}) may not do {actions[0]} on "
+                    f"{resource}: {whose} {why}."
+                )
 
     def pace(self, caller: Caller, default: Plan | None = None) -> None:
         """Count one request against the rate of the caller's plan alone.

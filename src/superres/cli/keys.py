@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from superres.cli import limits
+from superres.cli import limits, temporary
 from superres.cli.console import output_console, print_json, printable
 from superres.cli.credentials import Who, called, minute, open_access
 from superres.cli.edge import Plain, PlainGroup
@@ -29,6 +29,7 @@ _DOORS = (
     ("8X, /v3/pic/fsrtwo", "appkey = ID, appsecret = SECRET"),
     ("PicWish, Aliyun market", "Authorization: APPCODE TOKEN"),
     ("PicWish, native", "X-API-KEY: TOKEN"),
+    ("Tencent COS", "SecretId = ID, SecretKey = SECRET"),
 )
 
 _CREATE = """\
@@ -126,6 +127,7 @@ def revoke(
 
 app.command(cls=Plain, epilog=limits.POLICY_EXAMPLES)(limits.policy)
 app.command(cls=Plain, epilog=limits.PLAN_EXAMPLES)(limits.plan)
+app.command(cls=Plain, epilog=temporary.EXAMPLES)(temporary.temporary)
 
 
 def _as_record(credential: Credential) -> dict[str, Any]:
