@@ -16,7 +16,9 @@ from superres.imageio.encode import (
     complete_options,
     encode,
     format_name,
+    quality_of,
 )
+from superres.imageio.facts import SourceFacts, source_facts
 from superres.imageio.limits import Limits
 from superres.imageio.picture import Header, Metadata, Picture, Pixels
 from superres.imageio.resample import resize
@@ -38,6 +40,7 @@ __all__ = [
     "Pixels",
     "Scratch",
     "ScratchFile",
+    "SourceFacts",
     "check_frames",
     "check_target",
     "choose_format",
@@ -46,8 +49,10 @@ __all__ = [
     "encode",
     "format_name",
     "image_of",
+    "quality_of",
     "read_header",
     "release_pages",
     "resize",
     "set_threads",
+    "source_facts",
 ]

@@ -22,6 +22,7 @@ from superres.imageio.canvas import IN_MEMORY_BYTES, Canvas
 from superres.imageio.content import Content
 from superres.imageio.exif import upright, upright_xmp
 from superres.imageio.icc import fits, profile_space
+from superres.imageio.jpegquality import jpeg_quality
 from superres.imageio.limits import Limits
 from superres.imageio.orient import orient, orient_canvas, swaps_sides
 from superres.imageio.picture import Header, Metadata, Picture
@@ -181,7 +182,7 @@ def _bmp(content: Content, limits: Limits) -> tuple[Header, Metadata, BmpHeader]
 
 def _open(content: Content, name: str, limits: Limits, fail_on: str) -> _Opened:
     """Build the lazy pipeline: loader, limits, then conversion to grey or RGB."""
-    lossless, orientation, frames, info = name in ("png", "gif"), 1, 1, None
+    lossless, frames, info = name in ("png", "gif"), 1, None
     exif = None
     if name == "webp":
         lossless = is_lossless_webp(content)
@@ -214,7 +215,7 @@ def _open(content: Content, name: str, limits: Limits, fail_on: str) -> _Opened:
             frames = max(_integer(raw, "n-pages", 1), sequence_frames(content))
         elif name in _PAGED:
             frames = _integer(raw, "n-pages", 1)
-        orientation = _integer(raw, "orientation", 1)
+        marked = _integer(raw, "orientation", 0)
         found = _metadata(raw, limits, exif)
         if info is not None and info.lab8_at is not None:
             raw = _lab_of_bytes(raw)
@@ -225,14 +226,15 @@ def _open(content: Content, name: str, limits: Limits, fail_on: str) -> _Opened:
             if bits < 16:
                 top = ((1 << bits) - 1) << (16 - bits)
                 image = image.linear(65535 / top, 0).rint().cast("ushort")
-    if orientation not in range(1, 9):
-        orientation = 1
+    if marked not in range(1, 9):
+        marked = 0
     width, height = image.width, image.height
-    if swaps_sides(orientation):
+    if swaps_sides(marked):
         width, height = height, width
     bits = 16 if image.format == "ushort" else 8
-    header = Header(name, width, height, image.bands, bits, frames, lossless)
-    return _Opened(image, orientation, header, replace(found, icc=icc), patched)
+    quality = 100 if lossless else (jpeg_quality(content) or 0) if name == "jpeg" else 0
+    header = Header(name, width, height, image.bands, bits, frames, lossless, marked, quality)
+    return _Opened(image, marked or 1, header, replace(found, icc=icc), patched)
 
 
 def _normalise(image: Image, name: str, icc: bytes | None) -> tuple[Image, bytes | None]:

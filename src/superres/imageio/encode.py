@@ -41,7 +41,7 @@ _ALIASES = {"jpg": "jpeg", "tif": "tiff"}
 _MAX_SIDE = {"webp": 16_383, "jpeg": 65_500}
 _TITLES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "tiff": "TIFF"}
 _BIGTIFF_BYTES = 3_900_000_000
-
+_QUALITY = {"jpeg": 92, "webp": 90}
 
 MEDIA_TYPES = {
     "png": "image/png",
@@ -148,6 +148,13 @@ def complete_options(header: Header, file_format: str, options: OutputOptions) -
     if file_format == "webp" and header.format == "webp" and header.lossless and undecided:
         options = replace(options, lossless=True)
     return replace(options, format=file_format)
+
+
+def quality_of(options: OutputOptions, file_format: str) -> int:
+    """The quality that is stored with, 1…100; 100 without loss."""
+    if options.lossless or file_format not in _QUALITY:
+        return 100
+    return options.quality or _QUALITY[file_format]
 
 
 def check_target(
@@ -310,14 +317,14 @@ def _saver_arguments(file_format: str, image: Image, options: OutputOptions) -> 
         level = usual if options.compression is None else options.compression
         return arguments | {"compression": level, "filter": "up"}
     if file_format == "jpeg":
-        quality = options.quality or 92
+        quality = quality_of(options, file_format)
         # No optimize_coding: it holds the whole picture's coefficients in memory.
         return arguments | {"Q": quality, "subsample_mode": "off" if quality >= 90 else "on"}
     if file_format == "webp":
         if options.lossless:
             # exact: keep the colours below fully transparent pixels.
             return arguments | {"lossless": True, "exact": True, "effort": 4}
-        return arguments | {"Q": options.quality or 90, "effort": 4}
+        return arguments | {"Q": quality_of(options, file_format), "effort": 4}
     samples = image.width * image.height * image.bands
     size = samples * (2 if image.format == "ushort" else 1)
     level = 1 if options.compression is None else options.compression

@@ -45,6 +45,9 @@ class Header:
         bits: 8 or 16, per channel of the decoded picture.
         frames: pages or animation frames in the file.
         lossless: whether the file stores its pixels without loss.
+        orientation: how the file says to turn it (EXIF, 1…8); 0: it does not say.
+        quality: that it was saved with, 1…100: 100 without loss, of a JPEG estimated by its
+            tables; 0: it cannot be told.
     """
 
     format: str
@@ -54,6 +57,8 @@ class Header:
     bits: int
     frames: int = 1
     lossless: bool = True
+    orientation: int = 0
+    quality: int = 100
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from superres.errors import BadParameter
-from superres.imageio import OutputOptions
+from superres.imageio import OutputOptions, SourceFacts
 from superres.models import ModelDescriptor, get_model
 
 MIN_SCALE, MAX_SCALE, DEFAULT_SCALE = 1.0, 16.0, 4.0
@@ -127,6 +127,8 @@ class FileReport:
         seconds: everything, decoding and encoding included.
         inference_seconds: from the first tile to the last.
         peak_memory: largest resident size of this process so far, bytes; 0 if unknown.
+        quality: that the result is stored with, 1…100; 100 without loss.
+        facts: about the source as it is stored.
     """
 
     source: Path | None
@@ -145,6 +147,8 @@ class FileReport:
     seconds: float
     inference_seconds: float
     peak_memory: int
+    quality: int
+    facts: SourceFacts
 
 
 def target_size(width: int, height: int, options: UpscaleOptions) -> tuple[int, int, float]:

@@ -26,10 +26,12 @@ from superres.imageio import (
     complete_options,
     decode,
     encode,
+    quality_of,
     read_header,
     release_pages,
     resize,
     set_threads,
+    source_facts,
 )
 from superres.models import FAITHFUL, get_model
 from superres.models.recipe import Recipe, make_recipe, pass_scales
@@ -141,17 +143,19 @@ class Upscaler:
         with ExitStack() as stack:
             scratch = stack.enter_context(Scratch(self.settings.engine.scratch_dir))
             picture = decode(source, self._limits, scratch, first_frame=options.first_frame)
+            facts = source_facts(picture)
             report("decode", _DECODED)
             work = self._adapted(work, picture.pixels, options)
             begun = time.perf_counter()
             canvas = self._run(picture.pixels, work, scratch, stack, report)
             inference = time.perf_counter() - begun
+            output = complete_options(header, file_format, options.output)
             data = encode(
                 resize(canvas.image(), work.out_width, work.out_height),
                 picture.metadata,
                 target,
                 file_format,
-                complete_options(header, file_format, options.output),
+                output,
                 on_progress=lambda f: report("encode", _ENCODE_FROM + (1 - _ENCODE_FROM) * f),
             )
         self._speed.record(self._speed_key(options), sum(work.costs), inference)
@@ -172,6 +176,8 @@ class Upscaler:
             seconds=time.perf_counter() - started,
             inference_seconds=inference,
             peak_memory=_peak_memory(),
+            quality=quality_of(output, file_format),
+            facts=facts,
         )
 
     def upscale_pixels(
