@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy
 
 from superres.access import Access, open_access
+from superres.buckets import Buckets, open_buckets
 from superres.database import open_database
 from superres.errors import OutputError
 from superres.executors.base import Executor
@@ -23,6 +25,9 @@ from superres.storage.blobs import Blobs
 from superres.storage.links import Links
 from superres.storage.spool import Spool
 
+# What has no end must not keep other sweeping waiting; the next sweep goes on.
+_SWEEP_S = 2.0
+
 
 @dataclass(frozen=True)
 class App:
@@ -35,6 +40,7 @@ class App:
         executor: where pictures are enlarged.
         store: objects in buckets.
         sources: fetches pictures that are named, not sent.
+        buckets: what clients keep here, and take from here.
         blobs: files that are kept for a while: results, and what jobs read.
         links: signs the addresses of results.
         jobs: hands jobs in, and looks at them.
@@ -48,6 +54,7 @@ class App:
     executor: Executor
     store: ObjectStore
     sources: Sources
+    buckets: Buckets
     blobs: Blobs
     links: Links
     jobs: JobService
@@ -97,6 +104,7 @@ def build(settings: Settings, *, executor: Executor | None = None) -> App:
         access = open_access(settings, database)
         access.check()
         store = open_store(settings)
+        buckets = open_buckets(settings, database, store)
         blobs = Blobs(database, store, settings.server.max_results_bytes)
         sources = Sources(settings.sources, store)
         queue = JobQueue(database)
@@ -109,11 +117,20 @@ def build(settings: Settings, *, executor: Executor | None = None) -> App:
             executor=executor,
             store=store,
             sources=sources,
+            buckets=buckets,
             blobs=blobs,
             links=Links(database),
             jobs=JobService(settings, database, queue, blobs),
             runner=JobRunner(
-                settings, database, access, queue, executor, sources, blobs, spooled.folder
+                settings,
+                database,
+                access,
+                queue,
+                executor,
+                sources,
+                blobs,
+                spooled.folder,
+                also_sweep=[partial(buckets.sweep, budget=_SWEEP_S)],
             ),
             spooled=spooled,
         )

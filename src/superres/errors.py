@@ -11,7 +11,8 @@
     │   ├── ImageTooSmall           no pixels at all
     │   ├── SourceRefused           an address that is not allowed or not understood
     │   ├── SourceUnreachable       nothing, or an error, came from the address
-    │   └── SourceTooLarge          more bytes came than a limit allows
+    │   ├── SourceTooLarge          more bytes came than a limit allows
+    │   └── InvalidPart             a part of an upload is not there, or is not what was sent
     ├── AccessError             who is asking may not have this, or not now
     │   ├── Unauthenticated         no credential, an unknown one, or a wrong signature
     │   ├── PermissionDenied        the credential's policy does not allow it
@@ -26,7 +27,10 @@
     │   └── JobCancelled            it was closed before it was done
     ├── StorageError            something is wrong with an object or a bucket
     │   ├── BucketNotFound          no such bucket
-    │   └── ObjectNotFound          no such object
+    │   ├── BucketExists            the name is taken
+    │   ├── BucketNotEmpty          only an empty bucket can be deleted
+    │   ├── ObjectNotFound          no such object
+    │   └── UploadNotFound          no such upload in parts, or it is over
     ├── EngineError             something is wrong with what computes
     │   ├── ModelNotFound           no model of that name in the catalogue
     │   ├── WeightsMissing          the weights file is absent or is not the one it should be
@@ -114,6 +118,12 @@ class SourceTooLarge(InputError):
     code = "source_too_large"
 
 
+class InvalidPart(InputError):
+    """A part that an upload is to be made of is not there, or has another ETag."""
+
+    code = "invalid_part"
+
+
 class AccessError(SuperresError):
     """Who is asking may not have this, or not now."""
 
@@ -121,9 +131,16 @@ class AccessError(SuperresError):
 
 
 class Unauthenticated(AccessError):
-    """No credential, an unknown or revoked one, or a signature that does not fit."""
+    """No credential, an unknown or revoked one, or a signature that does not fit.
+
+    ``expired`` is True for a temporary one whose time is over.
+    """
 
     code = "unauthenticated"
+
+    def __init__(self, public_message: str, expired: bool = False) -> None:
+        super().__init__(public_message)
+        self.expired = expired
 
 
 class PermissionDenied(AccessError):
@@ -210,10 +227,32 @@ class BucketNotFound(StorageError):
     code = "bucket_not_found"
 
 
+class BucketExists(StorageError):
+    """The bucket's name is taken. ``owner`` says by whom, empty if that is not known."""
+
+    code = "bucket_exists"
+
+    def __init__(self, public_message: str, owner: str = "") -> None:
+        super().__init__(public_message)
+        self.owner = owner
+
+
+class BucketNotEmpty(StorageError):
+    """The bucket has objects or unfinished uploads; delete them first."""
+
+    code = "bucket_not_empty"
+
+
 class ObjectNotFound(StorageError):
     """There is no object of that name."""
 
     code = "object_not_found"
+
+
+class UploadNotFound(StorageError):
+    """There is no upload in parts of that id, or it was completed, aborted or forgotten."""
+
+    code = "upload_not_found"
 
 
 class EngineError(SuperresError):

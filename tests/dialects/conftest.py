@@ -90,7 +90,14 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
     with ExitStack() as stack:
         # What a server logs in its own thread would fall between the tests.
         stack.callback(structlog.configure, **structlog.get_config())
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+        # Tracebacks as structlog renders them by default, with all variables, take seconds.
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+            processors=[
+                structlog.processors.format_exc_info,
+                structlog.processors.KeyValueRenderer(),
+            ],
+        )
 
         def start(
             overrides: dict[str, object] | None = None, executor: Executor | None = None

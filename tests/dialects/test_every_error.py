@@ -15,6 +15,8 @@ from superres.errors import SuperresError
 from superres.server.dialects import ai_solution_kit
 from superres.server.dialects.ai_solution_kit import answers
 from superres.server.dialects.ai_solution_kit.errors import STATUS as AI_SOLUTION_KIT
+from superres.server.dialects.cloud_infinite.answers import refusal as render_cloud_infinite
+from superres.server.dialects.cloud_infinite.errors import STATUS as CLOUD_INFINITE
 from superres.server.dialects.fsrtwo.answers import refusal as render_fsrtwo
 from superres.server.dialects.fsrtwo.errors import STATUS as FSRTWO
 from superres.server.dialects.picwish.answers import refusal as render_picwish
@@ -30,6 +32,7 @@ ERRORS = [
 DIALECTS: dict[str, tuple[dict, Callable[[Request, Exception], Response]]] = {
     "v1": (V1, render_v1),
     ai_solution_kit.__name__.rpartition(".")[2]: (AI_SOLUTION_KIT, answers.refusal),
+    "cloud_infinite": (CLOUD_INFINITE, render_cloud_infinite),
     "fsrtwo": (FSRTWO, render_fsrtwo),
     "picwish": (PICWISH, render_picwish),
 }

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import re
-import shutil
 import signal
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,8 +18,9 @@ from sqlalchemy import select
 from superres.jobs.tables import job_items, jobs, slots
 from tests.e2e import poison, skewed
 from tests.e2e.chaos import FINAL, Client, Sightings, numbered
-from tests.e2e.fleet import Fleet, _free_port, database_of_its_own, fleet
-from tests.e2e.service import PATIENCE, to_png, until
+from tests.e2e.fleet import Fleet, database_of_its_own, fleet
+from tests.e2e.service import to_png, until
+from tests.e2e.trouble import PrivateServer, fill, small_disk
 
 pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="signals of Unix"),
@@ -230,33 +227,6 @@ def test_the_store_is_away_for_a_moment(alone: Fleet) -> None:
     assert [row["attempt"] for row in handed.rows()] == [1, 1, 1]
 
 
-@contextlib.contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[None]:
-    """A file system of its own at ``folder``; skips where that is not allowed."""
-    folder.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(folder)]
-    if os.geteuid() or shutil.which("mount") is None:
-        pytest.skip("only root can make a small disk")
-    if (done := subprocess.run(mount, capture_output=True, text=True, check=False)).returncode:
-        pytest.skip(f"a small disk cannot be made here: {done.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Leave no room, and return the file that takes it all."""
-    filler = folder / "filler"
-    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
-        for size in (1 << 16, 1 << 10, 1):
-            with contextlib.suppress(OSError):
-                while stream.write(bytes(size)):
-                    pass
-    assert shutil.disk_usage(folder).free == 0
-    return filler
-
-
 def test_no_room_on_the_disk(tmp_path: Path) -> None:
     """The database, the pictures, the results: everything is on one disk, and it is full."""
     with small_disk(tmp_path / "machines" / "a", "24m"), fleet(tmp_path) as alone:
@@ -316,68 +286,10 @@ def test_a_result_that_finds_no_room(alone: Fleet) -> None:
 # ---------------------------------------------------------------- the database goes away
 
 
-class PrivateServer:
-    """A PostgreSQL of the test's own, that it may stop as rudely as it likes."""
-
-    def __init__(self, folder: Path, programs: Path) -> None:
-        self.folder, self._programs, self.port = folder, programs, _free_port()
-        # It refuses to be run by root.
-        self._who = {"user": "nobody"} if os.geteuid() == 0 else {}
-        if self._who:
-            os.chown(folder, pwd.getpwnam("nobody").pw_uid, -1)
-        self._data = folder / "data"
-        words = ["initdb", "-A", "trust", "-U", "postgres", "-N", "-D", str(self._data)]
-        self._run(words, check=True)
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
-
-    def start(self) -> None:
-        import psycopg
-
-        words = ["postgres", "-D", str(self._data), "-p", str(self.port), "-k", str(self.folder)]
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [str(self._programs / words[0]), *words[1:]],
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                **self._who,
-            )
-
-        def answers() -> bool:
-            with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url):
-                return True
-            return False
-
-        until(answers, lambda: (self.folder / "log").read_text())
-
-    def stop(self) -> None:
-        """At once, without a word to anybody, as ``pg_ctl stop -m immediate``."""
-        if self.process is not None:
-            self.process.send_signal(signal.SIGQUIT)
-            self.process.wait(PATIENCE)
-
-    def _run(self, words: list[str], **how: object) -> None:
-        program = str(self._programs / words[0])
-        subprocess.run([program, *words[1:]], capture_output=True, cwd="/", **self._who, **how)
-
-
 @pytest.fixture
 def private_server() -> Iterator[PrivateServer]:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: float(p.parent.name))
-    if not found or not (found[-1] / "initdb").exists():
-        pytest.skip("there is no PostgreSQL server to start here")
-    # Not below pytest's folder, which others than its owner cannot enter.
-    with tempfile.TemporaryDirectory(prefix="superres-pg-") as folder:
-        server = PrivateServer(Path(folder), found[-1])
-        try:
-            server.start()
-            yield server
-        finally:
-            server.stop()
+    with PrivateServer.started() as server:
+        yield server
 
 
 @contextlib.contextmanager

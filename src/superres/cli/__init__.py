@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from superres.cli import bench, config, jobs, keys, models, serve, upscale, worker
+from superres.cli import bench, buckets, config, jobs, keys, models, serve, upscale, worker
 from superres.cli.edge import Edge, Plain
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command(name="serve", cls=Plain, epilog=serve.EXAMPLES)(serve.serve)
 app.command(name="worker", cls=Plain, epilog=worker.EXAMPLES)(worker.worker)
 app.add_typer(jobs.app)
 app.add_typer(keys.app)
+app.add_typer(buckets.app)
 app.add_typer(models.app)
 app.command(name="bench", cls=Plain)(bench.bench)
 app.add_typer(config.app)

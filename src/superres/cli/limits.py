@@ -94,7 +94,7 @@ def policy(
         if file is not None or rules or clear:
             before = None if clear else found.policy
             if file is not None:
-                chosen = _read(file)
+                chosen = policy_in(file)
             else:
                 chosen = _with_rules(before, allow or [], deny or [], on or ["*"])
             access.set_policy(found.id, chosen)
@@ -200,7 +200,12 @@ def _with_rules(
     return Policy.from_record(jsonlib.loads(Policy(tuple(rules)).to_json())) if rules else None
 
 
-def _read(file: Path) -> Policy | None:
+def policy_in(file: Path) -> Policy | None:
+    """The policy in a JSON file, as ``superres keys policy --json`` shows it.
+
+    Raises:
+        BadParameter: the file cannot be read, or is none.
+    """
     from superres.access import Policy
 
     try:

@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -84,6 +84,7 @@ class JobRunner:
         sources: fetches.
         blobs: keeps files.
         folder: for the files of pictures being done.
+        also_sweep: what to do now and then beside sweeping jobs.
     """
 
     def __init__(
@@ -96,8 +97,11 @@ class JobRunner:
         sources: Sources,
         blobs: Blobs,
         folder: Path,
+        *,
+        also_sweep: Sequence[Callable[[], object]] = (),
     ) -> None:
         self._settings, self._database = settings.jobs, database
+        self._also_sweep = also_sweep
         self._queue, self._blobs = queue, blobs
         self._performer = Performer(executor, sources, blobs, folder)
         self._slots = Slots(database, settings.jobs.slot_timeout)
@@ -145,7 +149,7 @@ class JobRunner:
             self._slots,
             self._blobs,
             self._slot,
-            also=[self._deliveries.reconcile],
+            also=[self._deliveries.reconcile, *self._also_sweep],
         )
         for work in (self._beat, lambda: self._sweep(sweeper)):
             thread = threading.Thread(target=work, name="superres-jobs", daemon=True)

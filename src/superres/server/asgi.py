@@ -16,7 +16,7 @@ from superres.app import App
 from superres.errors import PermissionDenied, SuperresError, Unauthenticated
 from superres.server import v1, web
 from superres.server.assets import mount_assets
-from superres.server.dialects import ai_solution_kit, fsrtwo, picwish
+from superres.server.dialects import ai_solution_kit, cloud_infinite, fsrtwo, picwish
 from superres.server.identity import bearer, is_local
 from superres.server.metrics import Metrics
 from superres.server.observe import Observe
@@ -85,6 +85,8 @@ def create_app(app: App) -> FastAPI:
     server.include_router(fsrtwo.router(app))
     server.include_router(picwish.router(app))
     server.include_router(ai_solution_kit.router(app))
+    # On a bucket's host every path is a key, /healthz too.
+    server.router.routes.insert(0, cloud_infinite.BucketRoute(app))
     return server
 
 

@@ -14,6 +14,7 @@ from superres.errors import Cancelled, EngineError, OutputError, StorageError, S
 from superres.server.identity import request_id
 
 Render = Callable[[Request, Exception], Response]
+Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 
 log = structlog.get_logger("superres.server")
 
@@ -35,23 +36,27 @@ def guarded(render: Render, door: str = "") -> type[APIRoute]:
     """
 
     class Guarded(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handle = super().get_route_handler()
-
-            async def handler(request: Request) -> Response:
-                request.state.door = door
-                try:
-                    if (refused := getattr(request.state, "refused", None)) is not None:
-                        raise refused
-                    return await handle(request)
-                except ClientDisconnect:
-                    return answer(request, ClientGone("The client closed the connection."), render)
-                except Exception as exc:  # noqa: BLE001 -- every door answers in its own words
-                    return answer(request, exc, render)
-
-            return handler
+        def get_route_handler(self) -> Handle:
+            return guard(super().get_route_handler(), render, door)
 
     return Guarded
+
+
+def guard(handle: Handle, render: Render, door: str) -> Handle:
+    """``handle`` with every exception answered, as :func:`guarded` does it for routes."""
+
+    async def handler(request: Request) -> Response:
+        request.state.door = door
+        try:
+            if (refused := getattr(request.state, "refused", None)) is not None:
+                raise refused
+            return await handle(request)
+        except ClientDisconnect:
+            return answer(request, ClientGone("The client closed the connection."), render)
+        except Exception as exc:  # noqa: BLE001 -- every door answers in its own words
+            return answer(request, exc, render)
+
+    return handler
 
 
 def answer(request: Request, exc: Exception, render: Render) -> Response:

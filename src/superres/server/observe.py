@@ -1,8 +1,10 @@
 """The outermost layer: watches every request come and go.
 
 It counts and logs each request once, at its end, and sees to it that a body does not arrive
-for ever. Paths are logged without their query, which may hold a signature; a route whose path
-itself is a secret notes in ``request.state.shown_path`` what may be logged.
+for ever: no pause may be long, and all together may take the deadline's time. Where a door notes
+in ``request.state.slowest_body`` how many bytes a second will do, what has arrived may have taken
+that much longer. Paths are logged without their query, which may hold a signature; a route whose
+path itself is a secret notes in ``request.state.shown_path`` what may be logged.
 """
 
 from __future__ import annotations
@@ -67,7 +69,10 @@ class _Request:
     async def receive(self) -> Message:
         if self._arrived:
             return await self._receive()
-        left = self._started + self._whole - time.perf_counter()
+        whole = self._whole
+        if slowest := self._state.get("slowest_body"):
+            whole += self._received / slowest
+        left = self._started + whole - time.perf_counter()
         try:
             async with asyncio.timeout(min(self._pause, left)):
                 message = await self._receive()
@@ -107,7 +112,7 @@ class _Request:
         outcome = state.get("outcome") or ("ok" if 0 < self._status < 400 else "refused")
         metrics.answered(door, outcome, seconds, self._received, self._sent)
         path = self._scope["path"]
-        known = {name: state[name] for name in ("caller", "picture") if name in state}
+        known = {name: state[name] for name in ("caller", "bucket", "picture") if name in state}
         write = log.debug if path in _QUIET else log.info
         write(
             "request",

@@ -13,6 +13,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from superres.server.capitals import Capitals
+
 MAX_HEADER_BYTES = 64 << 10
 _MAX_AHEAD = 16
 """Requests that a client may send before it has the answer to the first."""
@@ -85,6 +87,7 @@ def limited(header_timeout: float, stall_timeout: float) -> type[HttpToolsProtoc
             before = self.cycle
             super().on_headers_complete()
             if self.cycle is not before:
+                self.cycle.transport = Capitals(self.transport)  # type: ignore[assignment]
                 self._unfinished = [c for c in self._unfinished if not c.response_complete]
                 self._unfinished.append(self.cycle)
             if len(self.pipeline) > _MAX_AHEAD:

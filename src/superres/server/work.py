@@ -8,7 +8,7 @@ import errno
 import shutil
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -162,27 +162,72 @@ async def upscale(
         ClientGone: the client closed the connection.
         SuperresError: see :class:`superres.executors.base.Executor`.
     """
+    async with _running(app, work, on_progress) as finished:
+        gone = asyncio.ensure_future(disconnected(request))
+        try:
+            either: set[asyncio.Future[Any]] = {finished, gone}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not finished.done():
+                raise ClientGone("The client closed the connection before the answer was ready.")
+            done = finished.result()
+        finally:
+            gone.cancel()
+    request.state.done = done
+    request.app.state.metrics.upscaled(done)
+    return done
+
+
+async def upscale_for_all(app: App, work: Work) -> Done:
+    """Have ``work`` done, whoever asked for it; stopping to wait cancels it.
+
+    Raises:
+        SuperresError: see :class:`superres.executors.base.Executor`.
+    """
+    async with _running(app, work) as finished:
+        await asyncio.wait({finished})
+        return finished.result()
+
+
+@asynccontextmanager
+async def _running(
+    app: App, work: Work, on_progress: OnProgress | None = None
+) -> AsyncIterator[asyncio.Future[Done]]:
+    """The end of ``work``; it is cancelled if that did not come before the block's."""
     running = app.executor.submit(work, on_progress=on_progress)
     finished = asyncio.wrap_future(running.future)
     # An error that nobody is left to hear of is no reason for asyncio to complain.
     finished.add_done_callback(lambda f: f.cancelled() or f.exception())
-    gone = asyncio.ensure_future(disconnected(request))
     try:
-        either: set[asyncio.Future[Any]] = {finished, gone}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not finished.done():
-            raise ClientGone("The client closed the connection before the answer was ready.")
-        done = finished.result()
+        yield finished
     finally:
-        gone.cancel()
         if not finished.done():
             running.cancel()
             # The files may go only when nobody writes them any more.
             with contextlib.suppress(Exception):
                 await asyncio.shield(asyncio.wait({finished}))
-    request.state.done = done
-    request.app.state.metrics.upscaled(done)
-    return done
+
+
+async def unless_gone(request: Request, doing: Coroutine[Any, Any, R]) -> R:
+    """What ``doing`` returns; a client that goes away cancels it, and its end is waited for.
+
+    The body must have been read before.
+
+    Raises:
+        ClientGone: the client closed the connection.
+    """
+    task = asyncio.ensure_future(doing)
+    task.add_done_callback(lambda t: t.cancelled() or t.exception())
+    gone = asyncio.ensure_future(disconnected(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone("The client closed the connection before the answer was ready.")
+        return task.result()
+    finally:
+        gone.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.shield(asyncio.wait({task}))
 
 
 async def disconnected(request: Request) -> None:

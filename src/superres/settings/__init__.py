@@ -25,6 +25,8 @@ from superres.settings.kinds import Kind
 from superres.settings.sections import (
     AccessSettings,
     AiSolutionKitSettings,
+    BucketsSettings,
+    CloudInfiniteSettings,
     DatabaseSettings,
     EngineSettings,
     FsrtwoSettings,
@@ -44,6 +46,8 @@ __all__ = [
     "PREFIX",
     "AccessSettings",
     "AiSolutionKitSettings",
+    "BucketsSettings",
+    "CloudInfiniteSettings",
     "DatabaseSettings",
     "Described",
     "EngineSettings",

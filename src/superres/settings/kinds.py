@@ -176,10 +176,20 @@ def _show_url(value: str) -> str:
     return shown + value[end:]
 
 
+def _bucket(value: object) -> str:
+    if value == "":
+        return ""
+    text = _text(value)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]", text):
+        raise ValueError
+    return text
+
+
 TEXT = Kind("a text that is not empty", _text)
 LIST = Kind("a list of texts", _list, ",".join)
 NETWORKS = Kind('a list of networks like ["10.0.0.0/8"]', _networks, ",".join)
 URL = Kind("a URL, or nothing", _url, _show_url, guarded=True)
+BUCKET = Kind("a bucket's name like photos-1250000000, or nothing", _bucket)
 KEY = Kind("32 bytes in URL-safe base64, or nothing", _key, guarded=True)
 FLAG = Kind("true or false", lambda v: _word(v, _WORDS), lambda v: str(v).lower())
 SIZE = Kind("a size like 1.5GiB, 256MB or a number of bytes", _size, _show_size)

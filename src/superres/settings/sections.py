@@ -9,6 +9,8 @@ from pathlib import Path
 
 from superres.settings import folders
 from superres.settings.kinds import (
+    BUCKET,
+    FLAG,
     KEY,
     LIST,
     NETWORKS,
@@ -160,6 +162,20 @@ class StorageSettings:
 
 
 @dataclass(frozen=True)
+class BucketsSettings:
+    """Buckets with objects, for those who use the service as one."""
+
+    max_object_bytes: int = setting(5 << 30, SIZE, "Largest object sent in one piece, or part.")
+    max_buckets: int = setting(200, integer(1), "Most buckets that one credential may own.")
+    upload_lifetime: float = setting(
+        604_800.0, number(60), "Seconds until an upload in parts that nobody completes is dropped."
+    )
+    max_derived_bytes: int = setting(
+        2 << 30, SIZE, "What super-resolved answers kept for the next time may take on disk."
+    )
+
+
+@dataclass(frozen=True)
 class DatabaseSettings:
     """Where credentials and counters are kept."""
 
@@ -244,6 +260,41 @@ class PicwishSettings:
 
 
 @dataclass(frozen=True)
+class CloudInfiniteSettings:
+    """The door of Tencent Cloud COS and Cloud Infinite."""
+
+    suffixes: tuple[str, ...] = setting(
+        (
+            "cos.*.myqcloud.com",
+            "cos.*.tencentcos.cn",
+            "cos-internal.*.tencentcos.cn",
+            "cos.localhost",
+        ),
+        LIST,
+        "What stands behind a bucket's name in a host; * is one label.",
+    )
+    default_bucket: str = setting(
+        "", BUCKET, "Bucket of requests whose host names none; empty: there is none."
+    )
+    region: str = setting("local", TEXT, "Region that buckets are said to be in.")
+    enabled: bool = setting(
+        True, FLAG, "Whether new buckets super-resolve before superres buckets enable-ci."
+    )
+    cache: bool = setting(
+        True, FLAG, "Whether what was super-resolved on download is kept for the next time."
+    )
+    unsigned_operations: bool = setting(
+        False,
+        FLAG,
+        "Whether Pic-Operations and x-cos-copy-source count that the signature does not name.",
+    )
+    model: str | None = setting(None, optional(TEXT), "Model; auto is [models] default.")
+    fidelity: float | None = setting(
+        None, optional(number(0)), "Share of the faithful model, 0 to 1; auto is the model's own."
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings; ``origins`` tells where each one that is not a default came from."""
 
@@ -254,10 +305,12 @@ class Settings:
     workers: WorkersSettings = field(default_factory=WorkersSettings)
     jobs: JobsSettings = field(default_factory=JobsSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
+    buckets: BucketsSettings = field(default_factory=BucketsSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
     sources: SourcesSettings = field(default_factory=SourcesSettings)
     ai_solution_kit: AiSolutionKitSettings = field(default_factory=AiSolutionKitSettings)
     fsrtwo: FsrtwoSettings = field(default_factory=FsrtwoSettings)
     picwish: PicwishSettings = field(default_factory=PicwishSettings)
+    cloud_infinite: CloudInfiniteSettings = field(default_factory=CloudInfiniteSettings)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

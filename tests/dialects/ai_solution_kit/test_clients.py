@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from datetime import timedelta
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -69,6 +70,18 @@ def test_signing_clients_with_a_wrong_secret(kit, signer):
     how = {"key": kit.credential.id, "secret": "wrong"}
     answer = SIGNERS[signer](kit.url("iam"), request_body(), **how)
     assert 403 in (getattr(answer, "status", None), getattr(answer, "status_code", None))
+
+
+@pytest.mark.parametrize("signer", SIGNERS)
+def test_signing_clients_with_a_temporary_credential(kit, signer):
+    made = kit.server.access.temporary(kit.credential.id, timedelta(minutes=5))
+    how = {"key": made.id, "secret": made.secret, "token": made.session_token}
+    answer = SIGNERS[signer](kit.url("iam"), request_body(png(10, 8), scale=4), **how)
+    data = answer.content if isinstance(answer, requests.Response) else answer.data
+    assert picture_of(data).size == (40, 32)
+    for wrong in ({"token": made.session_token + "A"}, {"token": None}, {"secret": "wrong"}):
+        answer = SIGNERS[signer](kit.url("iam"), request_body(), **{**how, **wrong})
+        assert 403 in (getattr(answer, "status", None), getattr(answer, "status_code", None))
 
 
 # ---------------------------------------------------------------------- the vendor's samples

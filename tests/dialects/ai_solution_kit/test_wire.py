@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from botocore.credentials import Credentials
 from PIL import Image
 
 from superres.access import Plan, Policy, Quota
+from superres.access.policy import statement
 from superres.engines.fake import FakeEngine
 from superres.errors import BadParameter
 from superres.executors.inline import InlineExecutor
@@ -454,6 +456,33 @@ def test_revoked(kit):
     assert send(url, body, headers).headers["x-amzn-ErrorType"] == "UnrecognizedClientException"
     response = send(kit.url("keyed"), body, {"x-api-key": revoked.token})
     refused(response, 403, "ForbiddenException", "Forbidden")
+
+
+def test_an_expired_session_token(kit):
+    made = kit.server.access.temporary(kit.credential.id, timedelta(minutes=5))
+    url, body = kit.url("iam"), request_body()
+    headers = signed(url, body, key=made.id, secret=made.secret)
+    headers["x-amz-security-token"] = made.session_token
+    assert send(url, body, headers).status == 200
+    ended = made.expires_at.timestamp()
+    with mock.patch.object(kit.server.access._credentials, "_clock", return_value=ended):
+        refused(
+            send(url, body, headers),
+            403,
+            "ExpiredTokenException",
+            "The security token included in the request is expired",
+        )
+
+
+def test_the_policy_of_a_session_narrows(kit):
+    policy = Policy((statement("allow", ["execute-api:*"], ["keyed/*"]),))
+    made = kit.server.access.temporary(kit.credential.id, timedelta(minutes=5), policy)
+    url, body = kit.url("iam"), request_body()
+    headers = signed(url, body, key=made.id, secret=made.secret)
+    headers["x-amz-security-token"] = made.session_token
+    response = send(url, body, headers)
+    assert response.status == 403
+    assert "not authorized" in response.data.decode()
 
 
 def test_wrong_service(kit, sign):

@@ -6,6 +6,8 @@ import json
 import stat
 import subprocess
 import sys
+import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -283,8 +285,62 @@ def test_a_wrong_plan(keys: Call, made: dict[str, str], words: tuple[str, ...], 
     assert told in done.told
 
 
+def test_temporary(keys: Call, made: dict[str, str], folder: Path) -> None:
+    done = keys("temporary", "phone app")
+    assert done.code == 0
+    words = done.out.split()
+    names = ("tmpSecretId", "tmpSecretKey", "sessionToken", "expiredTime")
+    temporary_id, secret, token, expires = (words[words.index(name) + 1] for name in names)
+    caller, known = access(folder).secret_of(temporary_id, token)
+    assert (caller.id, known, caller.session_policy) == (made["id"], secret, None)
+    assert abs(int(expires) - time.time() - 1800) < 60
+    assert f"may do what phone app ({made['id']}) may." in " ".join(words)
+
+
+def test_temporary_for_programs_is_as_sts_has_it(keys: Call, made: dict[str, str]) -> None:
+    record = json.loads(keys("temporary", made["id"], "--minutes", "10", "--json").out)
+    assert list(record) == ["credentials", "startTime", "expiredTime", "expiration"]
+    assert list(record["credentials"]) == ["tmpSecretId", "tmpSecretKey", "sessionToken"]
+    assert record["expiredTime"] - record["startTime"] == 600
+    ends = datetime.fromisoformat(record["expiration"])
+    assert ends.timestamp() == record["expiredTime"]
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+def test_temporary_with_a_policy(
+    keys: Call, made: dict[str, str], folder: Path, from_file: bool
+) -> None:
+    assert made
+    policy = json.dumps({"statements": [rule("allow", ["cos:*"], ["photos/*"])]})
+    (folder / "p.json").write_text(policy)
+    done = keys("temporary", "phone app", "--policy", "p.json" if from_file else policy, "--json")
+    strings = json.loads(done.out)["credentials"]
+    caller, _ = access(folder).secret_of(strings["tmpSecretId"], strings["sessionToken"])
+    assert caller.session_policy is not None
+    assert caller.session_policy.to_json() == policy.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--minutes", "0"), "Invalid value for '--minutes'"),
+        (("--minutes", "2161"), "Invalid value for '--minutes'"),
+        (("--policy", "missing.json"), "cannot be read"),
+        (("--policy", "{}"), "lacks 'statements'"),
+    ],
+)
+def test_a_wrong_temporary(
+    keys: Call, made: dict[str, str], words: tuple[str, ...], told: str
+) -> None:
+    assert made
+    done = keys("temporary", "phone app", *words)
+    assert done.code == 2
+    assert told in done.told
+    assert not done.out
+
+
 def test_nobody_of_that_name(keys: Call, made: dict[str, str]) -> None:
-    for command in ("revoke", "policy", "plan"):
+    for command in ("revoke", "policy", "plan", "temporary"):
         done = keys(command, "nobody")
         assert done.code == 2
         assert "There is no credential 'nobody' in use." in done.told
@@ -299,14 +355,14 @@ def test_a_key_file_others_can_read(keys: Call, made: dict[str, str], folder: Pa
     assert "chmod 600 secret.key" in done.told
 
 
-@pytest.mark.parametrize("command", ["create", "list", "revoke", "policy", "plan"])
+@pytest.mark.parametrize("command", ["create", "list", "revoke", "policy", "plan", "temporary"])
 def test_the_help_fits_and_teaches(run: Call, command: str) -> None:
     out = run("keys", command, "--help").out
     assert max(map(len, out.splitlines())) <= 80
     assert "--data-dir" in out
     assert "--config" in out
     assert "list[str]" not in out
-    if command in ("create", "policy", "plan"):
+    if command in ("create", "policy", "plan", "temporary"):
         assert "Examples" in out
         assert f"superres keys {command}" in out
 

@@ -16,6 +16,7 @@ from sqlalchemy import Column, Connection, Engine, MetaData, Table, select, text
 from sqlalchemy.exc import StatementError
 
 import superres.access.tables
+import superres.buckets.tables
 import superres.jobs.tables
 import superres.storage.tables  # noqa: F401 -- their tables join the metadata
 from superres.database import migrate, open_database, reading, writing
@@ -42,6 +43,7 @@ def test_the_migrations_make_what_is_declared(database: Engine) -> None:
         *("credentials", "quota_use"),
         *("jobs", "job_items", "slots"),
         *("blobs", "service_keys"),
+        *("buckets", "objects", "uploads", "pieces", "derived"),
     }
     with reading(database) as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})

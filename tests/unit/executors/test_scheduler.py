@@ -20,6 +20,7 @@ from superres.executors.base import Work
 from superres.executors.clock import Clock
 from superres.executors.scheduler import Scheduler
 from superres.executors.ticket import Ticket
+from superres.imageio import SourceFacts
 from superres.pipeline import FileReport, Progress
 from tests.unit.executors.works import until
 
@@ -85,6 +86,8 @@ def report(side: int = 100, seconds: float = 0.0) -> FileReport:
         seconds=seconds,
         inference_seconds=seconds,
         peak_memory=0,
+        quality=100,
+        facts=SourceFacts("png", side, side, orientation=0, quality=100, average=(0, 0, 0)),
     )
 
 

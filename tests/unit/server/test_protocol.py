@@ -37,7 +37,11 @@ async def answer(scope, receive, send):
         await send({"type": "http.response.body", "body": LARGE})
         return
     await send(
-        {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(b"content-length", b"2"), (b"ETag", b"etag:"), (b"x-cos-b", b"c")],
+        }
     )
     await send({"type": "http.response.body", "body": b"ok"})
 
@@ -205,3 +209,22 @@ def test_requests_far_ahead_are_refused(port: int) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n" * 1000)
         assert everything(connection).count(b"HTTP/1.1 200") <= 1
+
+
+def test_header_names_are_written_as_is_usual(port):
+    """The COS SDK for Python looks for ``Content-Length`` in a plain dictionary."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(
+            b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n"
+            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        )
+        received = b""
+        while more := connection.recv(4096):
+            received += more
+    first, second = received.partition(b"ok")[0::2]
+    for head in (first, second):
+        assert b"\r\nContent-Length: 2\r\n" in head
+        assert b"\r\nDate: " in head
+        assert b"\r\nETag: etag:\r\n" in head
+        assert b"\r\nx-cos-b: c\r\n" in head
+    assert b"\r\nConnection: close\r\n" in second

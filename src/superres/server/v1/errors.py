@@ -27,6 +27,7 @@ STATUS: dict[type[SuperresError], int] = {
     errors.SourceRefused: 400,
     errors.SourceUnreachable: 422,
     errors.SourceTooLarge: 413,
+    errors.InvalidPart: 400,
     errors.AccessError: 403,
     errors.Unauthenticated: 401,
     errors.PermissionDenied: 403,
@@ -41,7 +42,10 @@ STATUS: dict[type[SuperresError], int] = {
     errors.JobCancelled: 409,
     errors.StorageError: 500,
     errors.BucketNotFound: 404,
+    errors.BucketExists: 409,
+    errors.BucketNotEmpty: 409,
     errors.ObjectNotFound: 404,
+    errors.UploadNotFound: 404,
     errors.EngineError: 500,
     errors.ModelNotFound: 400,  # the client named it
     errors.WeightsMissing: 500,

@@ -54,7 +54,7 @@ async def begin(app: App, stage: str, request: Request) -> Confirm:
         region=app.settings.ai_solution_kit.region,
         now=datetime.now(UTC),
     )
-    signer, secret = await in_thread(_signer, app.access, signature.access_key)
+    signer, secret = await in_thread(_signer, app.access, signature)
 
     async def confirm(body_sha256: str) -> Caller:
         signature.confirm(secret, body_sha256)
@@ -89,10 +89,16 @@ def _holder(access: Access, token: str) -> Caller:
         raise Refused(403, "Forbidden", "ForbiddenException") from exc
 
 
-def _signer(access: Access, access_key: str) -> tuple[Caller, str]:
+def _signer(access: Access, signature: sigv4.Signature) -> tuple[Caller, str]:
     try:
-        return access.secret_of(access_key)
+        return access.secret_of(signature.access_key, signature.session_token)
     except Unauthenticated as exc:
+        if exc.expired:
+            raise Refused(
+                403,
+                "The security token included in the request is expired",
+                "ExpiredTokenException",
+            ) from exc
         raise Refused(
             403,
             "The security token included in the request is invalid.",

@@ -9,8 +9,8 @@ needs the secret and the body's SHA-256, which is always computed here: a header
 ``UNSIGNED-PAYLOAD`` is refused.
 
 ``Host`` is part of what is signed: a proxy in front must pass on the one that the client sent.
-A session token (``x-amz-security-token``) is not needed here, and ignored where the client's
-library sends one: the signature alone proves who is asking.
+A session token (``x-amz-security-token``) need not be signed: it says which secret the signature
+of a temporary credential was made with, and no other fits.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ class Signature:
         signature: as sent.
         heads: the canonical request without its last line, the body's hash; more than one
             where signers write the same query differently.
+        session_token: of a temporary credential, as sent.
     """
 
     access_key: str
@@ -75,6 +76,7 @@ class Signature:
     scope: str
     signature: bytes = field(repr=False)
     heads: tuple[bytes, ...] = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
 
     def confirm(self, secret: str, body_sha256: str) -> None:
         """Compare with what the owner of ``secret`` would have sent, in constant time.
@@ -144,7 +146,8 @@ def read(
         )
         for canonical_query in _canonical_queries(query, parameters)
     )
-    return Signature(access_key, fields.date, scope, fields.signature.encode(), heads)
+    token = _session_token(sent, parameters)
+    return Signature(access_key, fields.date, scope, fields.signature.encode(), heads, token)
 
 
 @dataclass(frozen=True)
@@ -220,6 +223,14 @@ def _from_query(parameters: list[tuple[bytes, bytes]]) -> _Fields:
         found["x-amz-date"],
         None if expires is None else timedelta(seconds=int(expires)),
     )
+
+
+def _session_token(
+    sent: dict[str, list[bytes]], parameters: list[tuple[bytes, bytes]]
+) -> str | None:
+    in_query = (value for name, value in parameters if name.lower() == b"x-amz-security-token")
+    found = next(iter(sent.get("x-amz-security-token", [])), None) or next(in_query, b"")
+    return found.strip().decode("latin-1") or None
 
 
 def _scope(credential: str, date: str, region: str) -> tuple[str, str]:

@@ -18,6 +18,7 @@ STATUS: dict[type[SuperresError], int] = {
     errors.SourceRefused: 400,
     errors.SourceUnreachable: 400,
     errors.SourceTooLarge: 413,
+    errors.InvalidPart: 400,
     errors.AccessError: 401,
     errors.Unauthenticated: 401,
     # The vendor's 401 is for a service that is not opened for the key, too.
@@ -33,7 +34,10 @@ STATUS: dict[type[SuperresError], int] = {
     errors.JobCancelled: 500,
     errors.StorageError: 500,
     errors.BucketNotFound: 404,
+    errors.BucketExists: 500,
+    errors.BucketNotEmpty: 500,
     errors.ObjectNotFound: 404,
+    errors.UploadNotFound: 404,
     errors.EngineError: 500,
     errors.ModelNotFound: 500,
     errors.WeightsMissing: 500,
