@@ -28,12 +28,12 @@ help: ## this list
 
 setup: $(RUNTIME) ## create .venv with the locked dependencies and the command .venv/bin/superres
 
-# Where test-tools puts newman.
+# Where test-tools puts what is of Node.
 test: export PATH := $(CURDIR)/$(VENV)/node/node_modules/.bin:$(PATH)
 test: $(DEV) ## run the tests; ARGS="-k tiles" passes on to pytest
 	$(BIN)/python -m pytest $(ARGS)
 
-test-tools: $(DEV) ## install what some tests need beside Python: chromium, curl, strace, newman
+test-tools: $(DEV) ## install what some tests need beside Python: chromium, curl, strace, packages of Node
 	@scripts/test_tools.sh
 
 check: $(DEV) ## the gate: format, lint, types (strict), import contracts

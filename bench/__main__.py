@@ -29,6 +29,7 @@ PROGRAMS = (
     "published",
     "load",
     "jobs",
+    "buckets",
     "chaos",
 )
 LIMIT = 7200

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Programs that some tests use and pip cannot install: a browser, curl, strace and newman
-# (Postman's runner). Without them those tests are skipped, each with a word that says so.
-# Debian and Ubuntu; elsewhere install them as is usual there. newman goes into .venv/node.
+# What some tests use and pip cannot install: a browser, curl, strace, and for Node newman
+# (Postman's runner) and the SDK of Tencent COS. Without them those tests are skipped, each with a
+# word that says so. Debian and Ubuntu; elsewhere install them as is usual there. What is Node's
+# goes into .venv/node.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -21,7 +22,13 @@ if [ ${#wanted[@]} -gt 0 ]; then
   DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends \
     "${wanted[@]}" >/dev/null
 fi
-if [ ! -x .venv/node/node_modules/.bin/newman ]; then
-  npm install --prefix .venv/node --no-save --no-audit --no-fund --loglevel=error newman@6.2.2
-fi
-echo "Test tools are there: chromium, curl, strace, .venv/node/node_modules/.bin/newman"
+# All in one install: npm removes what it was not asked for.
+packages=(newman@6.2.2 cos-nodejs-sdk-v5@3.0.0)
+for package in "${packages[@]}"; do
+  manifest=".venv/node/node_modules/${package%@*}/package.json"
+  if ! grep -qs "\"version\": \"${package##*@}\"" "$manifest"; then
+    npm install --prefix .venv/node --no-save --no-audit --no-fund --loglevel=error "${packages[@]}"
+    break
+  fi
+done
+echo "Test tools are there: chromium, curl, strace; in .venv/node: ${packages[*]}"
