@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -191,7 +192,9 @@ def test_who_was_given_an_address_cannot_make_it_reach_further(
     address = CosS3Client(config).get_presigned_url(bucket, "given.txt", "PUT", 300)
     path = address.split("myqcloud.com", 1)[1]
     added = {
-        "Pic-Operations": '{"rules":[{"fileid":"/in/a b.txt","rule":"ci-process=AISuperResolution"}]}',
+        "Pic-Operations": json.dumps(
+            {"rules": [{"fileid": "/in/a b.txt", "rule": "ci-process=AISuperResolution"}]}
+        ),
         "x-cos-copy-source": f"{client.host}/in/a%20b.txt",
     }[unsigned]
     answer = client.send("PUT", path, {"Host": client.host, unsigned: added}, b"x")
