@@ -39,10 +39,10 @@ async def caller_of(app: App, request: Request, address: Address) -> Caller:
         now=datetime.now(UTC),
     )
     caller, secret = await in_thread(_signer, app.access, signed)
-    signed.confirm(secret)
+    headers = signed.confirm(secret)
     if not app.settings.cloud_infinite.unsigned_operations:
         for name in _FAR_REACHING:
-            if name in request.headers and name.lower().encode() not in signed.headers:
+            if name in request.headers and name.lower().encode() not in headers:
                 raise signature.denied(
                     f"The header {name} must be signed: name it in q-header-list, as the SDKs do "
                     "(or set [cloud_infinite] unsigned_operations)."

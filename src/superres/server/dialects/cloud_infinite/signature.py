@@ -56,9 +56,9 @@ class Signature:
         session_token: of a temporary credential; None: there is none.
         key_time, sign_time: as written.
         signature: as sent.
-        digests: of the text that was signed; more than one where signers write the same
-            request differently. Empty: nobody can have signed this.
-        headers: names, in lower case, of those that are signed.
+        digests: of the text that was signed, each with the names, in lower case, of the headers
+            in it; more than one where signers write the same request differently. Empty: nobody
+            can have signed this.
     """
 
     credential_id: str
@@ -66,23 +66,27 @@ class Signature:
     key_time: bytes
     sign_time: bytes
     signature: bytes = field(repr=False)
-    digests: tuple[bytes, ...] = field(repr=False)
-    headers: frozenset[bytes] = frozenset()
+    digests: Mapping[bytes, frozenset[bytes]] = field(repr=False)
 
-    def confirm(self, secret: str) -> None:
+    def confirm(self, secret: str) -> frozenset[bytes]:
         """Compare with what the owner of ``secret`` would have sent, in constant time.
+
+        Returns:
+            The names, in lower case, of the headers that are signed.
 
         Raises:
             Refused: it is not the same.
         """
         key = hmac.digest(secret.encode(), self.key_time, "sha1").hex().encode()
-        agreed = False
-        for digest in self.digests:
+        agreed = []
+        for digest, headers in self.digests.items():
             text = b"sha1\n" + self.sign_time + b"\n" + digest + b"\n"
             expected = hmac.digest(key, text, "sha1").hex().encode()
-            agreed |= hmac.compare_digest(expected, self.signature)
+            if hmac.compare_digest(expected, self.signature):
+                agreed.append(headers)
         if not agreed:
             raise mismatch()
+        return frozenset.intersection(*agreed)
 
 
 def read(
@@ -114,24 +118,25 @@ def read(
     known = _by_name((name, _utf8(value)) for name, value in sent)
     path = b"/" + key.encode()
     signed = (
-        b"\n".join((method.lower().encode(), path, given, lines, b""))
+        (b"\n".join((method.lower().encode(), path, given, lines, b"")), header_list)
         for header_list, parameter_list in fields.readings
         if (given := _listed(parameters, parameter_list)) is not None
         for each in _hosts(host)
         if (lines := _listed({**known, b"host": [each]}, header_list)) is not None
     )
-    # Several hosts make no difference where none was signed.
-    digests = dict.fromkeys(
-        hashlib.sha1(text, usedforsecurity=False).hexdigest().encode() for text in signed
-    )
+    digests: dict[bytes, frozenset[bytes]] = {}
+    for text, names in signed:
+        digest = hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
+        # Several hosts make no difference where none was signed. What two readings of the lists
+        # do not agree on is not signed for certain.
+        digests[digest] = digests.get(digest, frozenset(names)) & frozenset(names)
     return Signature(
         fields.credential_id.decode("latin-1"),
         _session_token(known, parameters),
         fields.key_time,
         fields.sign_time,
         fields.signature,
-        tuple(digests),
-        frozenset.intersection(*(frozenset(header_list) for header_list, _ in fields.readings)),
+        digests,
     )
 
 
