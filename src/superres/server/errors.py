@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+import math
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 import structlog
 from fastapi.routing import APIRoute
@@ -15,6 +16,7 @@ from superres.server.identity import request_id
 
 Render = Callable[[Request, Exception], Response]
 Handle = Callable[[Request], Coroutine[Any, Any, Response]]
+T = TypeVar("T")
 
 log = structlog.get_logger("superres.server")
 
@@ -74,3 +76,24 @@ def answer(request: Request, exc: Exception, render: Render) -> Response:
         request.state.outcome = "unexpected"
         log.error("unexpected error", request_id=request_id(request), exc_info=exc)
     return response
+
+
+def row_of(table: Mapping[type[SuperresError], T], error: Exception) -> T | None:
+    """What a door's table says of ``error``: of its class, or the nearest above that is there.
+
+    None: it is no error of ours, and nobody foresaw it.
+    """
+    if not isinstance(error, SuperresError):
+        return None
+    return next((table[cls] for cls in type(error).__mro__ if cls in table), None)
+
+
+def retry_after(error: Exception, otherwise: float | None = None) -> int | None:
+    """Seconds for the header ``Retry-After``, at least 1; None if coming again does not help.
+
+    Args:
+        error: that says how long, or does not.
+        otherwise: if it does not.
+    """
+    seconds: float | None = getattr(error, "retry_after", otherwise)
+    return None if seconds is None else max(1, math.ceil(seconds))

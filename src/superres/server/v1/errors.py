@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from superres import errors
 from superres.errors import SuperresError
-from superres.server.errors import ClientGone
+from superres.server.errors import ClientGone, retry_after, row_of
 from superres.server.identity import request_id
 
 DOOR = "v1"
@@ -79,12 +77,11 @@ def render(request: Request, error: Exception) -> JSONResponse:
     headers: dict[str, str] = {}
     said: dict[str, str | float] = {}
     if isinstance(error, SuperresError):
-        status = _status(error)
+        status = row_of(STATUS, error) or 500
         said |= {"code": error.code, "message": error.public_message}
-        wait = getattr(error, "retry_after", _SOON.get(status))
-        if wait is not None:
-            headers["Retry-After"] = str(max(1, math.ceil(wait)))
-            said["retry_after"] = max(1, math.ceil(wait))
+        if (wait := retry_after(error, _SOON.get(status))) is not None:
+            headers["Retry-After"] = str(wait)
+            said["retry_after"] = wait
         if status == 401:
             headers["WWW-Authenticate"] = "Bearer"
     elif isinstance(error, HTTPException):
@@ -97,7 +94,3 @@ def render(request: Request, error: Exception) -> JSONResponse:
         said |= {"code": "internal", "message": _UNEXPECTED}
     headers["Cache-Control"] = "no-store"
     return JSONResponse({"error": {**said, "request_id": request_id(request)}}, status, headers)
-
-
-def _status(error: SuperresError) -> int:
-    return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)

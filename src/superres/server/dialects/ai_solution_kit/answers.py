@@ -10,7 +10,8 @@ from pathlib import Path
 from fastapi import Request
 from fastapi.responses import PlainTextResponse, Response
 
-from superres.server.dialects.ai_solution_kit.errors import answer_to, retry_after
+from superres.server.dialects.ai_solution_kit.errors import answer_to
+from superres.server.errors import retry_after
 from superres.server.identity import request_id
 from superres.server.spooled import SpooledAnswer
 from superres.server.work import in_thread

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from superres import errors
 from superres.errors import SuperresError
+from superres.server.errors import row_of
 
 Shape = Literal["message", "Message", "text"]
 
@@ -100,17 +100,7 @@ def answer_to(error: Exception) -> Answer:
     """What a client is told of ``error``; anything not foreseen is an internal error."""
     if isinstance(error, Refused):
         return error.answer
-    for cls in type(error).__mro__:
-        if issubclass(cls, SuperresError) and cls in STATUS:
-            answer = STATUS[cls]
-            said = getattr(error, "public_message", "")
-            return Answer(
-                answer.status, answer.message.replace("{}", said), answer.error_type, answer.shape
-            )
-    return _BROKEN
-
-
-def retry_after(error: Exception) -> int | None:
-    """Seconds for the header ``Retry-After``, at least 1; None if coming again does not help."""
-    seconds = getattr(error, "retry_after", None)
-    return None if seconds is None else max(1, math.ceil(seconds))
+    if (answer := row_of(STATUS, error)) is None:
+        return _BROKEN
+    said = getattr(error, "public_message", "")
+    return replace(answer, message=answer.message.replace("{}", said))

@@ -13,7 +13,8 @@ from starlette.responses import Response
 
 from superres.server.dialects.cloud_infinite import xml
 from superres.server.dialects.cloud_infinite.call import Address
-from superres.server.dialects.cloud_infinite.errors import answer_to, retry_after
+from superres.server.dialects.cloud_infinite.errors import answer_to
+from superres.server.errors import retry_after
 from superres.server.identity import request_id
 
 _XML = "application/xml"

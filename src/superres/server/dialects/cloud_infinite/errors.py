@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from superres import errors
 from superres.errors import SuperresError
+from superres.server.errors import row_of
 
 
 @dataclass(frozen=True)
@@ -110,15 +110,8 @@ def answer_to(error: Exception) -> Answer:
     """What a client is told of ``error``; anything not foreseen is an internal error."""
     if isinstance(error, Refused):
         return error.answer
-    for cls in type(error).__mro__:
-        if issubclass(cls, SuperresError) and cls in STATUS:
-            answer = STATUS[cls]
-            said = getattr(error, "public_message", "")
-            return replace(answer, message=answer.message.replace("{}", said))
-    return _UNFORESEEN
+    if (answer := row_of(STATUS, error)) is None:
+        return _UNFORESEEN
+    said = getattr(error, "public_message", "")
+    return replace(answer, message=answer.message.replace("{}", said))
 
-
-def retry_after(error: Exception) -> int | None:
-    """Seconds for the header ``Retry-After``, at least 1; None if coming again does not help."""
-    seconds = getattr(error, "retry_after", None)
-    return None if seconds is None else max(1, math.ceil(seconds))

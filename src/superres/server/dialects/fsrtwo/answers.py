@@ -11,7 +11,8 @@ from starlette.responses import JSONResponse, Response
 
 from superres.app import App
 from superres.jobs import Item, Job, State
-from superres.server.dialects.fsrtwo.errors import BAD_CREDENTIALS, answer_to, retry_after
+from superres.server.dialects.fsrtwo.errors import BAD_CREDENTIALS, answer_to
+from superres.server.errors import retry_after
 from superres.server.jobs import link_to
 
 STATUS = {
@@ -58,7 +59,7 @@ def refusal(_: Request, error: Exception) -> Response:
         headers |= error.headers or {}
     if answer is BAD_CREDENTIALS:
         headers["WWW-Authenticate"] = 'Basic realm="fsrtwo"'
-    seconds = retry_after(error, answer)
+    seconds = retry_after(error, answer.wait)
     if seconds is not None:
         headers["Retry-After"] = str(seconds)
     content = {"code": answer.code, "msg": message, "data": {}}

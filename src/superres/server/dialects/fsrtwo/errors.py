@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 
 from superres import errors
 from superres.errors import SuperresError
-from superres.server.errors import ClientGone
+from superres.server.errors import ClientGone, row_of
 
 
 @dataclass(frozen=True)
@@ -92,14 +91,7 @@ _UNEXPECTED = "Something went wrong in the server; its log says more. Try again.
 def answer_to(error: Exception) -> tuple[Answer, str]:
     """What a client is told of ``error``, and in which words."""
     if isinstance(error, SuperresError):
-        found = next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
-        return found, error.public_message
+        return row_of(STATUS, error) or INTERNAL, error.public_message
     if isinstance(error, HTTPException):
         return _OF_HTTP.get(error.status_code, (INTERNAL, _UNEXPECTED))
     return INTERNAL, _UNEXPECTED
-
-
-def retry_after(error: Exception, answer: Answer) -> int | None:
-    """Seconds for the header ``Retry-After``, at least 1; None if coming again does not help."""
-    seconds: float | None = getattr(error, "retry_after", answer.wait)
-    return None if seconds is None else max(1, math.ceil(seconds))

@@ -18,11 +18,11 @@ from superres.jobs import Item, ItemResult, Job, State
 from superres.server.dialects.picwish.errors import (
     DETAILS,
     TIMED_OUT,
-    retry_after,
     state_of,
     status_of,
 )
 from superres.server.dialects.picwish.schemas import BYTES, IN_BASE64
+from superres.server.errors import retry_after
 from superres.server.jobs import link_to
 from superres.server.spooled import SpooledAnswer
 from superres.server.work import in_thread

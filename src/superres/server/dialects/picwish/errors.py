@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from superres import errors
 from superres.errors import SuperresError
+from superres.server.errors import row_of
 
 STATUS: dict[type[SuperresError], int] = {
     errors.SuperresError: 500,
@@ -78,16 +77,9 @@ _STATES: tuple[tuple[type[SuperresError], int], ...] = (
 
 def status_of(error: Exception) -> tuple[int, str]:
     """HTTP status and message for ``error``; what nobody foresaw is told without its words."""
-    for cls in type(error).__mro__:
-        if issubclass(cls, SuperresError) and cls in STATUS:
-            return STATUS[cls], getattr(error, "public_message", "")
-    return 500, "Something went wrong in the server; try again later."
-
-
-def retry_after(error: Exception) -> int | None:
-    """Seconds for the header ``Retry-After``, at least 1; None if coming again does not help."""
-    seconds = getattr(error, "retry_after", None)
-    return None if seconds is None else max(1, math.ceil(seconds))
+    if (status := row_of(STATUS, error)) is None:
+        return 500, "Something went wrong in the server; try again later."
+    return status, getattr(error, "public_message", "")
 
 
 def state_of(error: SuperresError | None, *, by_url: bool) -> int:
