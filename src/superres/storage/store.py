@@ -33,7 +33,7 @@ _NO_BUCKET = "NoSuchBucket"  # in what S3 answers, unless the answer has no body
 _CHUNK = 1 << 20
 # What is asked of S3 at once when a client is read to, and so in memory. An answer of S3 may
 # take half a minute in all, which slow clients need for less than a large picture.
-_WINDOW = 8 << 20
+_WINDOW = 4 << 20
 _PARTS = 4  # of 5 MB each, that a large file is in memory with at the same time
 
 
@@ -186,12 +186,14 @@ class ObjectStore:
             with self._at(bucket, key) as (backend, path):
                 window = obstore.get_range(
                     backend, path, start=first, end=min(end, first + _WINDOW)
-                ).to_bytes()
+                )
             if not window:  # it has become shorter
                 return
             first += len(window)
-            for start in range(0, len(window), _CHUNK):
-                yield window[start : start + _CHUNK]
+            view = memoryview(window)
+            for start in range(0, len(view), _CHUNK):
+                yield bytes(view[start : start + _CHUNK])
+            del window, view  # or the next is there beside it
 
     def _translated(self, bucket: str, key: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
         while True:
