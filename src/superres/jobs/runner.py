@@ -9,17 +9,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from dbos import DBOS
-from dbos._dbos import _get_dbos_instance
 from sqlalchemy import Engine
 
 from superres.access import Access
 from superres.errors import (
-    BadParameter,
     Cancelled,
     DeadlineExceeded,
     EngineError,
@@ -28,12 +24,13 @@ from superres.errors import (
     SuperresError,
 )
 from superres.executors.base import Executor
+from superres.jobs import flows
 from superres.jobs.deliveries import Deliveries, Tell
 from superres.jobs.gate import Closed, Gate, Impatient
 from superres.jobs.ledger import Ledger, Ticket
 from superres.jobs.pace import Pace, work_of
 from superres.jobs.perform import Errand, Performer
-from superres.jobs.queue import ITEMS, TELL, JobQueue, configuration, item_id, priority_of, tell_id
+from superres.jobs.queue import JobQueue, item_id, priority_of, tell_id
 from superres.jobs.request import FromBlob
 from superres.jobs.slots import Slots
 from superres.jobs.sweeper import Sweeper
@@ -45,29 +42,14 @@ _log = logging.getLogger("superres.jobs")
 T = TypeVar("T")
 
 _BEAT_S = 1.0
-# Besides those that run so many are claimed, to be at hand.
-_SPARE = 2
 # So long they may be, before others get a chance to take them.
 _PATIENCE_S = 2.0
-# Between two looks for waiting work while there is some; small pictures take no longer.
-_BUSY_S = 0.05
-# Receivers that hang hold one each.
-_TELLERS = 16
 _LONGEST_PAUSE_S = 10.0
 # Works that were cancelled get this long to stop between tiles.
 _STOP_S = 5.0
 # Besides what it may take a picture gets this long to be stopped, in seconds.
 _GRACE_S = 30.0
 _MOST_GAVE_WAY = 10_000
-_DBOS_THREADS = "dbos-executor"
-# Our own count of attempts ends a picture that kills; this is for what dies before it counts.
-_CLAIMS = 100
-
-
-class _Dropped(BaseException):
-    """Left to whoever does it next. DBOS records the end of a workflow that returns or raises
-    an Exception; this is none.
-    """
 
 
 class JobRunner:
@@ -131,12 +113,12 @@ class JobRunner:
             StorageError: the database cannot be used.
         """
         if self._settings.concurrency:
-            _claim(self)
+            flows.claim(self)
         try:
             self._start()
         except BaseException:
             self.close()
-            _release(self)
+            flows.release(self)
             raise
 
     def _start(self) -> None:
@@ -156,45 +138,7 @@ class JobRunner:
             thread.start()
             self._threads.append(thread)
         if self._settings.concurrency:
-            self._launch()
-
-    def _launch(self) -> None:
-        DBOS(config=configuration(self._database, self._slot))
-        _register()
-        DBOS.listen_queues([ITEMS, TELL])
-        DBOS.launch()
-        self._adapt_queue()
-        DBOS.register_queue(
-            ITEMS,
-            worker_concurrency=self._settings.concurrency + _SPARE,
-            polling_interval_sec=self._settings.poll_interval,
-            on_conflict="always_update",
-        )
-        DBOS.register_queue(
-            TELL,
-            worker_concurrency=_TELLERS,
-            polling_interval_sec=1.0,
-            on_conflict="always_update",
-        )
-
-    def _adapt_queue(self) -> None:
-        """Let this process claim as much as it can do, and look more often while it works.
-
-        DBOS keeps both numbers in the database, for all processes together, and reads them again
-        for each look; but machines differ. There is no public way to say them for one.
-        """
-        database = _get_dbos_instance()._sys_db
-        get_queue, settings = database.get_queue, self._settings
-
-        def get(name: str, **how: Any) -> Any:
-            queue = get_queue(name, **how)
-            if queue is not None and name == ITEMS:
-                pause = settings.poll_interval
-                queue._worker_concurrency = settings.concurrency + _SPARE
-                queue._polling_interval_sec = min(pause, _BUSY_S) if self._errands else pause
-            return queue
-
-        database.get_queue = get  # type: ignore[method-assign]
+            flows.launch(self._database, self._slot, self._settings, lambda: bool(self._errands))
 
     def close(self, drain: float = 0.0) -> None:
         """Take no more, give what runs ``drain`` seconds, then stop; what did not end waits
@@ -206,7 +150,7 @@ class JobRunner:
         self._gate.close()
         if self._settings.concurrency:
             # In whole seconds; it waits for one at least.
-            DBOS.destroy(workflow_completion_timeout_sec=math.ceil(drain) if self._errands else 0)
+            flows.destroy(math.ceil(drain) if self._errands else 0)
         for errand in self._running():
             errand.stop()
         until = time.monotonic() + _STOP_S
@@ -222,7 +166,7 @@ class JobRunner:
             self._slots.forget(self._slot)
         except (StorageError, Overloaded) as exc:
             _log.warning("Others will find what was left over: %s", exc.public_message)
-        _release(self)
+        flows.release(self)
 
     def tell_with(self, tellers: Mapping[str, Tell]) -> None:
         """Which door says it how, by the door's name."""
@@ -231,16 +175,12 @@ class JobRunner:
     def hangs(self, patience: float = _STOP_S) -> bool:
         """Whether, ``patience`` seconds after :meth:`close`, something still does not end.
 
-        Such as a word to a database that is away, which DBOS says again for ever. It would keep
-        the process from its end; what it was about is found by others.
+        Such as a word to a database that is away. It would keep the process from its end; what it
+        was about is found by others.
         """
-        until = time.monotonic() + patience
-        while alive := [t for t in threading.enumerate() if t.name.startswith(_DBOS_THREADS)]:
-            if time.monotonic() > until:
-                _log.warning("%d threads do not end; what they did waits again", len(alive))
-                return True
-            time.sleep(0.05)
-        return False
+        if alive := flows.left_over(patience):
+            _log.warning("%d threads do not end; what they did waits again", alive)
+        return alive > 0
 
     @property
     def busy(self) -> int:
@@ -258,11 +198,11 @@ class JobRunner:
                         raise Impatient
                     self._begin(job_id, position)
             except Closed:
-                raise _Dropped from None
+                raise flows.Dropped from None
             except Impatient:
                 # Somebody else may have nothing to do.
                 self._insist(lambda: self._queue.put_back(self._slot, flow))
-                raise _Dropped from None
+                raise flows.Dropped from None
 
     def tell(self, job_id: str, attempt: int) -> None:
         """Try once to tell that a job has ended."""
@@ -279,7 +219,7 @@ class JobRunner:
             # Where another has it by now, or it was cancelled, DBOS would keep this thread until
             # somebody writes its end.
             if not self._insist(lambda: self._queue.holds(self._slot, flow)):
-                raise _Dropped
+                raise flows.Dropped
         finally:
             with self._lock:
                 self._active[flow] -= 1
@@ -309,7 +249,7 @@ class JobRunner:
         if ticket is not None:
             self._do(ledger, ticket)
         elif not self._insist(lambda: ledger.is_over(job_id, position)):
-            raise _Dropped  # another does it; should that one die, it waits again
+            raise flows.Dropped  # another does it; should that one die, it waits again
 
     def _do(self, ledger: Ledger, ticket: Ticket) -> None:
         errand = Errand(ticket)
@@ -323,7 +263,7 @@ class JobRunner:
                 result, model = self._performer.do(errand)
             except Cancelled:
                 # Closed by its owner, taken over by others, or this process is stopping.
-                raise _Dropped from None
+                raise flows.Dropped from None
             except SuperresError as exc:
                 error = exc
             except Exception as exc:  # noqa: BLE001 - is told of the picture
@@ -336,11 +276,11 @@ class JobRunner:
                 work = work_of(result.width, result.height, model)
                 if not self._insist(lambda: ledger.done(ticket, result, work)):
                     self._blobs.delete(result.blob_id)
-                    raise _Dropped
+                    raise flows.Dropped
                 self._drop_input(ticket)
                 return
             if not self._insist(lambda: ledger.failed(ticket, error)):
-                raise _Dropped
+                raise flows.Dropped
             self._drop_input(ticket)
         finally:
             self._pace.ended(work)
@@ -364,7 +304,7 @@ class JobRunner:
             except (StorageError, Overloaded) as exc:
                 _log.warning("Trying again in %.1f s: %s", pause, exc.public_message)
                 if self._closing.wait(pause):
-                    raise _Dropped from None
+                    raise flows.Dropped from None
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     # --- threads of this runner ----------------------------------------------------------
@@ -457,46 +397,3 @@ class JobRunner:
     def _running(self) -> list[Errand]:
         with self._lock:
             return list(self._errands.values())
-
-
-# The runner that DBOS calls: it is one for the process, and so are its workflows.
-_current: list[JobRunner] = []
-_one_at_a_time = threading.Lock()
-
-
-def _claim(runner: JobRunner) -> None:
-    with _one_at_a_time:
-        if _current:
-            raise BadParameter(
-                "Another service of this process does jobs already; start this one with [jobs] "
-                "concurrency = 0, or as a process of its own."
-            )
-        _current.append(runner)
-
-
-def _release(runner: JobRunner) -> None:
-    with _one_at_a_time:
-        if runner in _current:
-            _current.remove(runner)
-
-
-def _do_item(job_id: str, position: int, urgency: int, created_at: float) -> None:
-    _only().do_item(job_id, position, urgency, created_at)
-
-
-def _tell(job_id: str, attempt: int) -> None:
-    _only().tell(job_id, attempt)
-
-
-@cache
-def _register() -> None:
-    """Once for the process, whatever comes and goes in it."""
-    DBOS.workflow(name=ITEMS, max_recovery_attempts=_CLAIMS)(_do_item)
-    DBOS.workflow(name=TELL, max_recovery_attempts=_CLAIMS)(_tell)
-
-
-def _only() -> JobRunner:
-    with _one_at_a_time:
-        if not _current:
-            raise _Dropped
-        return _current[0]

@@ -17,8 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from superres.database import writing
 from superres.errors import JobNotFound, StorageError
-from superres.jobs import ItemResult, State
-from superres.jobs import runner as running
+from superres.jobs import ItemResult, State, flows
 from superres.jobs import sweeper as sweeping
 from superres.jobs.ledger import Ledger
 from superres.jobs.queue import item_id, schema_of
@@ -261,7 +260,7 @@ def test_a_start_that_failed_can_be_tried_again(make, monkeypatch) -> None:
     try:
         make().app.runner.start()
     finally:
-        running._release(shop.app.runner)  # else every test after this one fails, too
+        flows.release(shop.app.runner)  # else every test after this one fails, too
 
 
 def test_a_lost_claim_pins_no_thread(make) -> None:
