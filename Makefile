@@ -16,6 +16,8 @@ EDITABLE = $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 
 SCALE ?= 4
 BENCH ?= --quick
+# Processes that test; each may hold the networks, which is why there are four at most.
+WORKERS ?= logical
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -30,8 +32,8 @@ setup: $(RUNTIME) ## create .venv with the locked dependencies and the command .
 
 # Where test-tools puts what is of Node.
 test: export PATH := $(CURDIR)/$(VENV)/node/node_modules/.bin:$(PATH)
-test: $(DEV) ## run the tests; ARGS="-k tiles" passes on to pytest
-	$(BIN)/python -m pytest $(ARGS)
+test: $(DEV) ## run the tests; ARGS="-k tiles" passes on to pytest, WORKERS=0 tests in one process
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-tools: $(DEV) ## install what some tests need beside Python: chromium, curl, strace, packages of Node
 	@scripts/test_tools.sh
