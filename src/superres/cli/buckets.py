@@ -184,6 +184,8 @@ def create(
     del debug
     from superres.cli import buckets_shown as shown
 
+    if name == "service":
+        raise BadParameter("Its host is that of the list of buckets; choose another name.")
     with open_kept(data_dir, config) as kept:
         whose = kept.whose(owner)
         wanted = kept.settings.cloud_infinite

@@ -106,6 +106,14 @@ def test_the_form_for_proxies_names_the_same_object(client: Client) -> None:
         assert (got.status, got.body) == (200, b"x")
 
 
+def test_two_hosts_are_none(client: Client) -> None:
+    # A proxy might take the second, and with it another bucket's limits and caches.
+    client("PUT", "hosts", body=b"x")
+    for other in ("other-1.cos.ap-test.myqcloud.com", client.host):
+        both = {**client.signed("GET", "hosts"), "host": other}
+        assert client.raw("GET", "/hosts", both).refusal == (400, "InvalidArgument")
+
+
 def test_other_hosts_have_the_other_doors(client: Client, server: RunningServer) -> None:
     plain = client.raw("GET", "/healthz", {"Host": server.host})
     assert (plain.status, plain.body) == (200, b'{"status":"ok"}')

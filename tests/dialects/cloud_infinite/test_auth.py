@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from unittest import mock
 
 import pytest
 from qcloud_cos import CosConfig, CosS3Client
 
-from superres.access import Policy
+from superres.access import Access, Policy
 from superres.access.policy import statement
-from tests.dialects.cloud_infinite.client import Client
+from superres.access.sealing import open_key
+from tests.dialects.cloud_infinite.client import Client, head
 from tests.dialects.cloud_infinite.conftest import new_name, somebody
+from tests.dialects.cloud_infinite.making import operations, picture, rule, until
 from tests.dialects.conftest import RunningServer
 
 HOUR = timedelta(hours=1)
@@ -40,7 +43,7 @@ def test_nobody_may_do_nothing(server: RunningServer, client: Client, stored: st
     assert answer.refusal == (403, "AccessDenied")
     other = replace(client, id="SRAK" + "A" * 16)
     assert other("GET", stored).refusal == (403, "InvalidAccessKeyId")
-    wrong = replace(client, secret="x" + client.secret[1:])
+    wrong = replace(client, secret=client.secret + "x")
     answer = wrong("GET", stored)
     assert answer.refusal == (403, "SignatureDoesNotMatch")
     assert answer.texts("Message") == ["The Signature you specified is invalid."]
@@ -149,10 +152,12 @@ def test_a_token_that_is_missing_wrong_or_over(
     for wrong in (other, token[:-2] + "xx", "é", "x" * 9000):
         headers = {"x_cos_security_token": wrong}
         assert guest("GET", stored, **headers).refusal == (403, "InvalidToken"), wrong
-    with mock.patch.object(
-        server.access._credentials, "_clock", return_value=time.time() + HOUR.total_seconds()
-    ):
-        answer = guest("GET", stored, x_cos_security_token=token)
+    app = server.app
+    key = open_key(app.settings.server.data_dir, app.database)
+    earlier = Access(app.database, key, clock=lambda _: time.time() - HOUR.total_seconds())
+    made = earlier.temporary(client.id, HOUR)
+    guest = replace(client, id=made.id, secret=made.secret)
+    answer = guest("GET", stored, x_cos_security_token=made.session_token)
     # Not as an expired signature: clients would set their clocks and try again.
     assert answer.refusal == (403, "ExpiredToken")
     assert "Request has expired" not in answer.texts("Message")
@@ -202,3 +207,68 @@ def test_who_was_given_an_address_cannot_make_it_reach_further(
     assert unsigned in answer.texts("Message")[0]
     assert client("GET", stored).body == b"hello"
     assert client.send("PUT", path, {"Host": client.host}, b"x").status == 200
+
+
+# ----------------------------------------------------------- rights end while a body comes
+
+
+@contextmanager
+def sending(client: Client, key: str, **headers: str) -> Iterator[Callable[[], bytes]]:
+    """A PUT that has come half, and what sends the rest and returns the answer."""
+    half = picture()[:-1] if headers else b"x" * 70_000
+    rest = picture()[-1:] if headers else b"x"
+    signed = client.signed("PUT", key, content_length=str(len(half + rest)), **headers)
+    with client.connection() as there:
+        there.sendall(head("PUT", f"/{key}", {**signed, "Connection": "close"}) + half)
+
+        def finish() -> bytes:
+            there.sendall(rest)
+            return b"".join(iter(lambda: there.recv(1 << 16), b""))
+
+        yield finish
+
+
+def spooling(server: RunningServer) -> bool:
+    """Whether a body is on its way, which was let in."""
+    return bool(list(server.app.spool.glob("request-*")))
+
+
+@pytest.mark.parametrize("headers", [{}, operations(rule("beside.png"))])
+def test_a_slow_upload_does_not_reach_the_next_owner_of_a_name(
+    server: RunningServer, headers: dict[str, str]
+) -> None:
+    name = new_name()
+    first, second = somebody(server).on(name), somebody(server).on(name)
+    assert first("PUT").status == 200
+    with sending(first, "key.png", **headers) as finish:
+        until(lambda: spooling(server))
+        assert first("DELETE").status == 204
+        assert second("PUT").status == 200
+        assert second("PUT", "key.png", body=b"precious").status == 200
+        assert b" 403 " in finish()
+    assert second("GET", "key.png").body == b"precious"
+    assert second("HEAD", "beside.png").status == 404
+
+
+def test_a_slow_upload_ends_with_its_credential(server: RunningServer) -> None:
+    owner = somebody(server)
+    mine = owner.on(new_name())
+    assert mine("PUT").status == 200
+    with sending(mine, "key") as finish:
+        until(lambda: spooling(server))
+        server.access.revoke(owner.id)
+        assert b" 403 " in finish()
+    assert not server.app.buckets.objects.list(mine.host.partition(".")[0]).objects
+
+
+def test_a_slow_upload_keeps_to_both_policies(server: RunningServer, bucket: str) -> None:
+    parent = somebody(server, may(("cos:*", f"{bucket}/*"))).on(bucket)
+    guest, token = temporary(server, parent, may(("cos:PutObject", f"{bucket}/slow/*")))
+    signed = {"x_cos_security_token": token}
+    with sending(guest, "slow/a", **signed) as finish:
+        until(lambda: spooling(server))
+        assert b" 200 " in finish()
+    with sending(guest, "slow/b", **signed) as finish:
+        until(lambda: spooling(server))
+        server.access.set_policy(parent.id, may(("cos:*", f"{bucket}/other/*")))
+        assert b" 403 " in finish()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import hashlib
+from typing import Any
 
 import pytest
 
 from superres.access import Policy, Statement
+from superres.server.dialects.cloud_infinite import xml
 from tests.dialects.cloud_infinite.client import Answer, Client
 from tests.dialects.cloud_infinite.conftest import new_name, somebody
+from tests.dialects.cloud_infinite.making import operations, picture, rule
 from tests.dialects.conftest import RunningServer
 
 
@@ -101,6 +106,15 @@ def test_conditions_on_the_source(client: Client) -> None:
         assert copy(client, "to", f"{client.host}/from", **condition).status == status
 
 
+def test_a_copy_is_not_super_resolved_on_the_way(client: Client) -> None:
+    source = f"{client.host}/picture.png"
+    client("PUT", "picture.png", body=picture())
+    refused = copy(client, "enlarged.png", source, **operations(rule("beside.png")))
+    assert refused.refusal == (400, "InvalidArgument")
+    for key in ("enlarged.png", "beside.png"):
+        assert client("HEAD", key).status == 404
+
+
 def test_who_copies_must_be_allowed_to_read(server: RunningServer, client: Client) -> None:
     client("PUT", "secret/a", body=b"x")
     bucket = client.host.partition(".")[0]
@@ -135,6 +149,19 @@ def test_many_are_deleted_at_once(client: Client) -> None:
     assert client("GET", "many/kept").status == 404
 
 
+def test_a_long_list_holds_up_nobody(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, where = xml.read, []
+
+    def noting(*given: Any) -> Any:
+        with contextlib.suppress(RuntimeError):
+            where.append(asyncio.get_running_loop())
+        return read(*given)
+
+    monkeypatch.setattr(xml, "read", noting)
+    assert delete(client, f"<Delete>{keys('none')}</Delete>").texts("Deleted/Key") == ["none"]
+    assert where == [], "it was read in the event loop"
+
+
 def test_each_key_has_its_own_right(server: RunningServer, client: Client) -> None:
     bucket = client.host.partition(".")[0]
     mine = Statement("allow", ("cos:DeleteObject",), (f"{bucket}/mine/*",))
@@ -157,6 +184,8 @@ def test_each_key_has_its_own_right(server: RunningServer, client: Client) -> No
         "<Delete><Key>a</Key></Delete>",
         f"<Delete>{keys(*map(str, range(1001)))}</Delete>",
         "<Delete><Object><Key>a</Key><VersionId>1</VersionId></Object></Delete>",
+        "<Delete><Object><Key>a<b>c</b></Key></Object></Delete>",
+        "<Delete><Object><Key>a</Key><Key>b</Key></Object></Delete>",
         "",
     ],
 )

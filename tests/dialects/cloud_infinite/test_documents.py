@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from superres.errors import BadParameter
 from superres.server.dialects.cloud_infinite import xml
-from superres.server.dialects.cloud_infinite.call import Query
+from superres.server.dialects.cloud_infinite.call import MAX_PARAMETERS, Query
 from superres.server.dialects.cloud_infinite.errors import Refused
 
 
@@ -48,6 +48,8 @@ def test_a_document_is_read_into_texts() -> None:
         "<!DOCTYPE D><D/>",
         "<! doctype D><D/>",
         "<D>" * 20 + "</D>" * 20,
+        "<D><A><B>1<C>2</C></B></A></D>",
+        "<D><A><B>1</B><B>2</B></A></D>",
         '<?xml version="1.0" encoding="utf-16"?>',
     ],
 )
@@ -67,6 +69,23 @@ def test_a_query_finds_names_of_any_case() -> None:
     assert list(query) == ["partNumber", "uploads", "A b", "", "prefix"]
     with pytest.raises(BadParameter):
         Query(b"a=%FF")
+
+
+def test_no_other_letter_passes_for_one_of_ascii() -> None:
+    # The sign for kelvin, which Unicode has as a capital k. A signature tells them apart.
+    query = Query(b"max-%E2%84%AAeys=9&max-keys=1")
+    assert (query["MAX-KEYS"], len(query)) == ("1", 2)
+
+
+def test_a_query_has_an_end() -> None:
+    most = b"&".join(b"%d" % n for n in range(MAX_PARAMETERS))
+    assert len(Query(most)) == len(Query(most).unfolded()) == MAX_PARAMETERS
+    for more in (most + b"&x", b"&" * MAX_PARAMETERS):
+        with pytest.raises(BadParameter):
+            Query(more)
+    rules = b"ci-process%3Dx" + b"%26y" * MAX_PARAMETERS
+    with pytest.raises(BadParameter):
+        Query(rules).unfolded()
 
 
 def test_a_rule_that_was_sent_as_one_name_is_taken_apart() -> None:

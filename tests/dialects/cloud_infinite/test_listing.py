@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
+from superres.server.dialects.cloud_infinite import xml
 from tests.dialects.cloud_infinite.client import Answer, Client
 from tests.dialects.cloud_infinite.conftest import new_name
 from tests.dialects.conftest import RunningServer
@@ -120,3 +124,18 @@ def test_parameters_that_make_no_sense_are_refused(filled: Client, query: dict[s
 def test_a_query_that_is_not_utf_8_is_refused(filled: Client) -> None:
     got = filled.raw("GET", "/?prefix=%FF", filled.signed("GET"))
     assert got.refusal == (400, "InvalidArgument")
+
+
+def test_a_long_list_is_not_written_in_the_event_loop(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, where = xml.write, []
+
+    def noting(*given: Any) -> bytes:
+        with contextlib.suppress(RuntimeError):
+            where.append(asyncio.get_running_loop())
+        return write(*given)
+
+    monkeypatch.setattr(xml, "write", noting)
+    assert client("GET").status == 200
+    assert where == []

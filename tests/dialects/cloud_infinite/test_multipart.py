@@ -236,5 +236,13 @@ def test_a_part_has_a_largest_size(start_server: StartServer) -> None:
     assert endless.refusal == (400, "EntityTooLarge")
 
 
+def test_a_part_is_refused_what_an_object_is(client: Client) -> None:
+    upload = begin(client, "framed")
+    query = {"partNumber": "1", "uploadId": upload}
+    framed = client("PUT", "framed", query, b"1\r\nx\r\n0\r\n\r\n", content_encoding="aws-chunked")
+    assert framed.refusal == (400, "InvalidArgument")
+    assert client("GET", "framed", {"uploadId": upload}).texts("Part") == []
+
+
 def _listed(page: Answer) -> list[tuple[str, str]]:
     return list(zip(page.texts("Upload/Key"), page.texts("Upload/UploadId"), strict=True))

@@ -80,6 +80,16 @@ def test_metadata_are_two_kilobytes_at_most(client: Client) -> None:
     assert client("GET", "meta").body == b"x"
 
 
+def test_other_headers_are_no_more_than_clients_can_read(client: Client) -> None:
+    control = "v" * (8192 - len("text/plain"))
+    fits = client("PUT", "kept", body=b"x", content_type="text/plain", cache_control=control)
+    assert fits.status == 200
+    assert client("GET", "kept").headers["cache-control"] == control
+    more = client("PUT", "kept", body=b"y", content_type="text/plain", cache_control=control + "v")
+    assert more.refusal == (400, "MetadataTooLarge")
+    assert client("GET", "kept").body == b"x"
+
+
 @pytest.mark.parametrize(
     "key",
     [
@@ -252,6 +262,7 @@ def test_an_object_can_be_kept_from_being_replaced(client: Client) -> None:
         ("x-cos-server-side-encryption", "AES256"),
         ("x-cos-tagging", "a=b"),
         ("content-encoding", "aws-chunked"),
+        ("content-encoding", "gzip, AWS-chunked"),
     ],
 )
 def test_what_is_not_offered_is_refused_and_not_forgotten(

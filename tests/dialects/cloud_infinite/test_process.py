@@ -428,6 +428,42 @@ def test_operations_are_read_before_the_body(client):
         assert b"InvalidPicOperations" in there.recv(1 << 16)
 
 
+@pytest.mark.parametrize(
+    ("method", "query"),
+    [
+        ("PUT", PROCESS),
+        ("PUT", {"ci-process=AISuperResolution": ""}),
+        ("PUT", IMAGE_PROCESS),
+        ("POST", PROCESS),
+        ("DELETE", PROCESS),
+        ("GET", IMAGE_PROCESS),
+        ("HEAD", IMAGE_PROCESS),
+    ],
+)
+def test_parameters_of_another_method_are_not_forgotten(client, method, query):
+    there = picture()
+    put(client, "a.png", there)
+    answer = client(method, "a.png", query, body=b"other" if method == "PUT" else None)
+    assert answer.status == 400
+    assert method == "HEAD" or answer.code == "InvalidArgument"
+    assert client("GET", "a.png").body == there
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+def test_results_overwrite_nothing_where_that_is_forbidden(client, executor, method):
+    put(client, "b.png", b"precious")
+    more = {"x_cos_forbid_overwrite": "true"}
+    if method == "POST":
+        put(client, "a.png", picture())
+    query = IMAGE_PROCESS if method == "POST" else {}
+    body = picture() if method == "PUT" else None
+    made = executor.count
+    refused = client(method, "a.png", query, body, **operations(rule("b.png")), **more)
+    assert refused.refusal == (409, "FileAlreadyExists")
+    assert (client("GET", "b.png").body, executor.count) == (b"precious", made)
+    assert client(method, "a.png", query, body, **operations(rule("c.png")), **more).status == 200
+
+
 def test_what_is_stored_needs_operations(client):
     put(client, "a.png", picture())
     assert client("POST", "a.png", IMAGE_PROCESS).refusal == (400, "InvalidPicOperations")

@@ -236,6 +236,8 @@ THEN = datetime.fromtimestamp(1_700_000_000, UTC)
         ({"q-key-time": "1e9;2e9"}, "AccessDenied"),
         ({"q-key-time": "٠;٩"}, "AccessDenied"),
         ({"q-key-time": "0;" + "9" * 5000}, "AccessDenied"),
+        ({"q-header-list": "a;" * 5000}, "AccessDenied"),
+        ({"q-url-param-list": "a;" * 5000}, "AccessDenied"),
     ],
 )
 def test_a_malformed_signature_is_refused_with_a_code(

@@ -223,7 +223,7 @@ def test_create_in_json(buckets: Call, alice: str) -> None:
     assert (made["name"], made["owner"], made["ci"]) == (NAME, alice, True)
 
 
-@pytest.mark.parametrize("name", ["Photos", "a", "-photos", "photos.de", "b" * 64])
+@pytest.mark.parametrize("name", ["Photos", "a", "-photos", "photos.de", "b" * 64, "service"])
 def test_a_wrong_name(buckets: Call, keeper: Keeper, alice: str, name: str) -> None:
     done = buckets("create", "--", name)
     assert (done.code, done.out) == (2, "")

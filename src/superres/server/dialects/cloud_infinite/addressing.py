@@ -53,9 +53,13 @@ class Addresses:
         """The address of a request that is this door's.
 
         Raises:
-            Refused: the path cannot be a key (400 InvalidURI, 400 KeyTooLong).
+            Refused: the path cannot be a key (400 InvalidURI, 400 KeyTooLong); it has several
+                hosts, of which a proxy may take another than this (400 InvalidArgument).
         """
-        host = Headers(scope=scope).get("host", "")
+        hosts = Headers(scope=scope).getlist("host")
+        if len(hosts) > 1:
+            raise Refused(400, "InvalidArgument", "The request has more than one header Host.")
+        host = hosts[0] if hosts else ""
         bucket, suffix = self.place(host)
         raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
         return Address(bucket, key_of(raw_path), host, suffix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from fastapi import Request
@@ -70,7 +71,33 @@ async def authorise(
     Raises:
         PermissionDenied: they may not.
     """
-    _authorise(call, action, key, bucket)
+    check(call, action, key, bucket)
+
+
+async def may_still_put(call: Call, *places: tuple[str, str]) -> None:
+    """Ask again, just before objects are written, whether the caller may.
+
+    A body can take hours to come. Meanwhile the credential may have been revoked, and the bucket
+    be another of the same name, somebody else's.
+
+    Args:
+        call: the request, which was allowed when it began.
+        places: buckets and keys.
+
+    Raises:
+        BucketNotFound: one is not there any more.
+        Unauthenticated, PermissionDenied: they may not any more.
+    """
+
+    def ask() -> None:
+        assert call.caller.id is not None
+        caller, _ = call.app.access.secret_of(call.caller.id)
+        caller = replace(caller, session_policy=call.caller.session_policy)
+        for bucket, key in places:
+            found = call.app.buckets.get(bucket)
+            check(replace(call, caller=caller), "cos:PutObject", key, found)
+
+    await in_thread(ask)
 
 
 async def visible(call: Call) -> list[Bucket]:
@@ -82,20 +109,27 @@ async def visible(call: Call) -> list[Bucket]:
     caller, buckets = call.caller, call.app.buckets
     if caller.policy is None:
         return await in_thread(buckets.list, caller.id)
-    return [each for each in await in_thread(buckets.list) if _is_seen(call, each)]
+
+    def seen() -> list[Bucket]:
+        return [each for each in buckets.list() if _is_seen(call, each)]
+
+    return await in_thread(seen)
 
 
 def _is_seen(call: Call, bucket: Bucket) -> bool:
     if bucket.owner == call.caller.id:
         return True
     try:
-        _authorise(call, "cos:HeadBucket", "", bucket)
+        check(call, "cos:HeadBucket", "", bucket)
     except PermissionDenied:
         return False
     return True
 
 
-def _authorise(call: Call, action: str | tuple[str, ...], key: str, bucket: Bucket | None) -> None:
+def check(
+    call: Call, action: str | tuple[str, ...], key: str = "", bucket: Bucket | None = None
+) -> None:
+    """What :func:`authorise` does; for threads, where there is much of it."""
     bucket = bucket or call.bucket
     name = bucket.name if bucket else call.address.bucket or ""
     caller = call.caller

@@ -13,27 +13,32 @@ from superres.app import App
 from superres.buckets import Bucket
 from superres.errors import BadParameter
 
+MAX_PARAMETERS = 300
+"""Names in a query, or in a list of what is signed: all are looked at before anybody is known."""
+
 
 class Query(Mapping[str, str]):
     """A query's parameters, found without regard to capitals; of two of a name the first counts.
 
     ``?uploads`` and ``?uploads=`` are the same. Percent-escapes and ``+`` are decoded; bytes
-    that are no UTF-8 raise BadParameter when it is made.
+    that are no UTF-8, and too many parameters, raise BadParameter when it is made.
     """
 
     def __init__(self, raw: bytes) -> None:
+        if raw.count(b"&") >= MAX_PARAMETERS:
+            raise BadParameter(f"An address has at most {MAX_PARAMETERS} parameters.")
         self._names: list[str] = []
         self._values: dict[str, str] = {}
         for item in raw.split(b"&"):
             if item:
                 name, _, value = item.partition(b"=")
                 known = _decoded(name)
-                if known.lower() not in self._values:
+                if _folded(known) not in self._values:
                     self._names.append(known)
-                    self._values[known.lower()] = _decoded(value)
+                    self._values[_folded(known)] = _decoded(value)
 
     def __getitem__(self, name: str) -> str:
-        return self._values[name.lower()]
+        return self._values[_folded(name)]
 
     def __iter__(self) -> Iterator[str]:
         """Names as the client wrote them, in its order."""
@@ -48,9 +53,20 @@ class Query(Mapping[str, str]):
         As the Python SDK's ``ci_get_object(Rule="ci-process=…")`` does; a signature is made of
         what was sent, so what was sent by its own name counts first.
         """
-        rules = [name for name in self if name.lower().startswith("ci-process=")]
-        plain = [f"{quote(name)}={quote(self[name])}" for name in self if name not in rules]
+        rules = [name for name in self if _is_rule(name)]
+        if not rules:
+            return self
+        plain = [f"{quote(name)}={quote(self[name])}" for name in self if not _is_rule(name)]
         return Query("&".join([*plain, *rules]).encode())
+
+
+def _is_rule(name: str) -> bool:
+    return _folded(name).startswith("ci-process=")
+
+
+def _folded(name: str) -> str:
+    """Without capitals of ASCII alone, as names are signed: no other letter passes for a k."""
+    return name.encode().lower().decode()
 
 
 def _decoded(escaped: bytes) -> str:

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 from superres.buckets import StoredObject
+from superres.errors import ObjectNotFound
+from superres.server.dialects.cloud_infinite.call import Call
 from superres.server.dialects.cloud_infinite.errors import Refused
+from superres.server.work import in_thread
 
 _RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.IGNORECASE)
 
@@ -81,6 +84,25 @@ def span(given: str, size: int) -> tuple[int, int] | None:
             headers={"Content-Range": f"bytes */{size}"},
         )
     return first, end
+
+
+async def refuse_overwriting(call: Call, bucket: str, key: str) -> None:
+    """See to ``x-cos-forbid-overwrite: true``, as well as that can be done beforehand.
+
+    Raises:
+        Refused: 409 FileAlreadyExists.
+    """
+    if call.request.headers.get("x-cos-forbid-overwrite", "").lower() != "true":
+        return
+    try:
+        await in_thread(call.app.buckets.objects.get, bucket, key)
+    except ObjectNotFound:
+        return
+    raise Refused(
+        409,
+        "FileAlreadyExists",
+        f"There is an object {key} in {bucket}, and the request has x-cos-forbid-overwrite.",
+    )
 
 
 def _names(tags: str, etag: str) -> bool:

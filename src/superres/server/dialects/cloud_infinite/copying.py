@@ -37,6 +37,8 @@ async def copy(call: Call) -> Response:
         file = folder / "copy"
         md5 = await fetch(call, found, file, 0, found.size)
         new = NewObject(name_of(call), call.address.key, file, md5, content_type, headers)
+        await auth.may_still_put(call, (new.bucket, new.key))
+        await refuse_overwriting(call)
         (made,) = await in_thread(app.buckets.objects.put, new)
     content = [("ETag", answers.etag(md5)), ("LastModified", answers.iso(made.modified_at))]
     return answers.document(request, "CopyObjectResult", content)

@@ -119,7 +119,7 @@ class _OfObject:
     def __init__(self, call: Call, found: StoredObject, magnify: int) -> None:
         self._call, self._found, self._magnify = call, found, magnify
         self._settings = call.app.settings
-        self._recipe = recipe(options(self._settings, magnify, _FORMAT))
+        self._recipe = recipe(self._settings, options(self._settings, magnify, _FORMAT))
         self._key = (found.bucket, found.key, found.content_id, self._recipe)
 
     async def answer(self) -> Response:

@@ -114,4 +114,3 @@ def answer_to(error: Exception) -> Answer:
         return _UNFORESEEN
     said = getattr(error, "public_message", "")
     return replace(answer, message=answer.message.replace("{}", said))
-

@@ -17,6 +17,9 @@ DEFAULT_TYPE = "application/octet-stream"
 MAX_BYTES = 2048
 """What all ``x-cos-meta-*`` of an object may have together, names and values."""
 
+MAX_DESCRIPTION_BYTES = 8192
+"""What the other headers that are stored may have: clients read 16 kB of an answer's at most."""
+
 META = "x-cos-meta-"
 _KEPT = (
     "cache-control",
@@ -44,7 +47,8 @@ def read(request: Request) -> tuple[str, dict[str, str]]:
     headers = request.headers
     check_offered(headers)
     kept = {name: headers[name] for name in _KEPT if headers.get(name)}
-    if kept.get("content-encoding", "").lower() == "aws-chunked":
+    codings = kept.get("content-encoding", "").lower().split(",")
+    if "aws-chunked" in map(str.strip, codings):
         raise Refused(
             400, "InvalidArgument", "Bodies in the form aws-chunked are not taken; send them plain."
         )
@@ -53,6 +57,13 @@ def read(request: Request) -> tuple[str, dict[str, str]]:
     if sum(len(name) + len(value) for name, value in meta.items()) > MAX_BYTES:
         raise Refused(
             400, "MetadataTooLarge", f"All {META}* together have at most {MAX_BYTES} bytes."
+        )
+    if len(content_type) + sum(map(len, kept.values())) > MAX_DESCRIPTION_BYTES:
+        raise Refused(
+            400,
+            "MetadataTooLarge",
+            f"Content-Type, {', '.join(name.title() for name in _KEPT)} together have at most "
+            f"{MAX_DESCRIPTION_BYTES} bytes.",
         )
     for value in (content_type, *kept.values(), *meta.values()):
         if _CONTROL.search(value):

@@ -6,9 +6,9 @@ from fastapi import Request
 from starlette.responses import Response
 
 from superres.buckets import NewObject, StoredObject
-from superres.errors import ObjectNotFound
 from superres.server.dialects.cloud_infinite import (
     answers,
+    auth,
     bodies,
     conditions,
     metadata,
@@ -16,7 +16,6 @@ from superres.server.dialects.cloud_infinite import (
     processing,
 )
 from superres.server.dialects.cloud_infinite.call import Call
-from superres.server.dialects.cloud_infinite.errors import Refused
 from superres.server.dialects.cloud_infinite.streams import stream
 from superres.server.work import in_thread, scratch_folder
 
@@ -36,6 +35,7 @@ async def put(call: Call) -> Response:
         body = folder / "body"
         md5 = await bodies.save(request, body, limit)
         new = NewObject(name_of(call), key, body, md5, content_type, headers)
+        await auth.may_still_put(call, (new.bucket, new.key))
         await refuse_overwriting(call)
         if operations is not None:
             return await processing.upload(call, folder, new, operations)
@@ -98,20 +98,12 @@ def unchanged(request: Request, found: StoredObject) -> Response:
 
 
 async def refuse_overwriting(call: Call) -> None:
-    """See to ``x-cos-forbid-overwrite: true``, as well as that can be done beforehand.
+    """See to ``x-cos-forbid-overwrite: true`` for the key of the request's address.
 
     Raises:
         Refused: 409 FileAlreadyExists.
     """
-    if call.request.headers.get("x-cos-forbid-overwrite", "").lower() != "true":
-        return
-    try:
-        await in_thread(call.app.buckets.objects.get, name_of(call), call.address.key)
-    except ObjectNotFound:
-        return
-    raise Refused(
-        409, "FileAlreadyExists", "There is an object of that name, and x-cos-forbid-overwrite."
-    )
+    await conditions.refuse_overwriting(call, name_of(call), call.address.key)
 
 
 def name_of(call: Call) -> str:

@@ -24,14 +24,14 @@ _SUBRESOURCES = re.compile(
     "accelerate|acl|append|cors|domain|domaincertificate|encryption|intelligent-tiering|inventory"
     "|legal-hold|lifecycle|logging|notification|object-lock|origin|policy|referer|replication"
     "|restore|retention|select|symlink|tagging|torrent|versioning|versions|website",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 """What else COS has below buckets and objects; to be told apart from parameters that do nothing."""
 
 _PROCESSING = re.compile(
     "(?:imageMogr2|imageView2|watermark|style|advancedImage)(?:/.*)?"
     "|imageInfo|imageAve|exif|photo_exif|QRcode",
-    re.IGNORECASE | re.DOTALL,
+    re.IGNORECASE | re.DOTALL | re.ASCII,
 )
 """What else Cloud Infinite makes of a picture that is downloaded."""
 
@@ -105,6 +105,19 @@ _NOT_PROCESSED = _refusing(
     "Of all that Cloud Infinite does with pictures, super resolution alone is offered here: "
     "ci-process=AISuperResolution.",
 )
+# What would be left out silently, and the answer taken for one that has it.
+_MISPLACED = _refusing(
+    400,
+    "InvalidArgument",
+    "ci-process is a parameter of GET and HEAD, image_process one of POST; what is uploaded is "
+    "super-resolved by the header Pic-Operations.",
+)
+_COPY_NOT_PROCESSED = _refusing(
+    400,
+    "InvalidArgument",
+    "A copy is not super-resolved while it is made: send x-cos-copy-source without "
+    "Pic-Operations, then POST the copy with ?image_process.",
+)
 
 
 def choose(call: Call) -> Operation:
@@ -120,8 +133,10 @@ def choose(call: Call) -> Operation:
             return _NOT_PROCESSED
     if query.get("versionId", "") not in ("", "null"):
         return _not_offered("Versions of objects")
-    if "ci-process" in query and method in ("GET", "HEAD"):
-        return _DOWNLOAD
+    if "ci-process" in query:
+        return _DOWNLOAD if method in ("GET", "HEAD") else _MISPLACED
+    if "image_process" in query and method != "POST":
+        return _MISPLACED
     found = _of_object(call) if call.address.key else _of_bucket(call)
     what = "an object" if call.address.key else "a bucket"
     return found or _not_offered(f"The method {method[:20]} for {what}")
@@ -151,7 +166,7 @@ def _of_object(call: Call) -> Operation | None:
             return _INITIATE
         return _STORED if "image_process" in query else None
     if method == "PUT" and copying.is_copy(call):
-        return _COPY
+        return _COPY_NOT_PROCESSED if _has_operations(call) else _COPY
     if method == "PUT" and _has_operations(call):
         return _PUT_PROCESSED
     return _OBJECT.get(method)

@@ -60,12 +60,11 @@ def options(settings: Settings, magnify: int, file_format: str) -> UpscaleOption
     )
 
 
-def recipe(made_with: UpscaleOptions) -> str:
+def recipe(settings: Settings, made_with: UpscaleOptions) -> str:
     """Everything that decides what a picture becomes, as a name for what is kept of it."""
-    output = made_with.output
-    return json.dumps(
-        [__version__, made_with.model, made_with.fidelity, made_with.scale, output.format]
-    )
+    engine, output = settings.engine, made_with.output
+    how = [made_with.model, made_with.fidelity, made_with.scale, output.format]
+    return json.dumps([__version__, engine.device, engine.precision, *how])
 
 
 class Maker:

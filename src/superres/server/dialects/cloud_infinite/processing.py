@@ -12,6 +12,7 @@ from superres.imageio import MEDIA_TYPES, SourceFacts
 from superres.server.dialects.cloud_infinite import (
     answers,
     auth,
+    conditions,
     downloads,
     pic_operations,
     upload_result,
@@ -53,7 +54,8 @@ async def check(call: Call, operations: PicOperations) -> None:
     """Refuse, before a body is read, what cannot be stored; counts against the caller's rate.
 
     Raises:
-        Refused: 403 NoProcessAuthority.
+        Refused: 403 NoProcessAuthority; 409 FileAlreadyExists, a result would overwrite what
+            x-cos-forbid-overwrite protects.
         PermissionDenied: the caller may not write a result where it is to go.
         BucketNotFound: there is no such bucket.
         SourceTooLarge: the body is larger than a picture may be.
@@ -65,6 +67,7 @@ async def check(call: Call, operations: PicOperations) -> None:
         other = rule.bucket != _bucket(call).name
         bucket = await in_thread(buckets.get, rule.bucket) if other else _bucket(call)
         await auth.authorise(call, "cos:PutObject", rule.key, bucket)
+        await conditions.refuse_overwriting(call, rule.bucket, rule.key)
     declared = request.headers.get("content-length", "")
     if request.method == "PUT" and declared.isdigit():
         check_size(int(declared), call.app.settings)
@@ -87,6 +90,7 @@ async def upload(call: Call, folder: Path, new: NewObject, operations: PicOperat
     async with charged(call, len(operations.rules)):
         results = await _made(call, new.file, folder, operations)
         pictures = _new_objects(results, new.bucket, new.key, new.headers)
+        await _check_again(call, new, *pictures)
         original, *stored = await in_thread(objects.put, new, *pictures)
     return _answer(call, operations, original, stored, results)
 
@@ -114,6 +118,7 @@ async def stored(call: Call) -> Response:
         await in_thread(app.buckets.objects.fetch, found, source, most)
         results = await _made(call, source, folder, operations)
         pictures = _new_objects(results, found.bucket, found.key, found.headers)
+        await _check_again(call, *pictures)
         placed = await in_thread(app.buckets.objects.put, *pictures)
     return _answer(call, operations, found, placed, results)
 
@@ -141,6 +146,7 @@ async def complete(
         await in_thread(uploads.fetch, upload, parts, source, most)
         results = await _made(call, source, folder, operations)
         pictures = _new_objects(results, upload.bucket, upload.key, upload.headers)
+        await _check_again(call, *pictures)
         original, *placed = await in_thread(uploads.complete, upload, parts, *pictures)
     return _answer(call, operations, original, placed, results, completed=True)
 
@@ -148,6 +154,13 @@ async def complete(
 async def _made(call: Call, source: Path, folder: Path, operations: PicOperations) -> list[Result]:
     check_size(source.stat().st_size, call.app.settings)
     return await unless_gone(call.request, Maker(call, source).make_all(operations.rules, folder))
+
+
+async def _check_again(call: Call, *new: NewObject) -> None:
+    """What :func:`check` and its callers asked about places, once more before they are written."""
+    await auth.may_still_put(call, *((each.bucket, each.key) for each in new))
+    for each in new:
+        await conditions.refuse_overwriting(call, each.bucket, each.key)
 
 
 def _new_objects(

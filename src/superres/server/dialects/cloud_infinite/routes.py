@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from fastapi import Request
@@ -12,13 +13,14 @@ from starlette.types import Receive, Scope, Send
 from superres.app import App
 from superres.errors import BucketNotFound
 from superres.server.dialects.cloud_infinite import answers, auth
-from superres.server.dialects.cloud_infinite.addressing import Addresses
-from superres.server.dialects.cloud_infinite.call import Call, Query
+from superres.server.dialects.cloud_infinite.addressing import Addresses, is_bucket_name
+from superres.server.dialects.cloud_infinite.call import Address, Call, Query
 from superres.server.dialects.cloud_infinite.operations import choose
 from superres.server.errors import guard
 from superres.server.work import in_thread
 
 DOOR = "cloud_infinite"
+_SIGNING = re.compile("(?:q-signature|security-token)=", re.IGNORECASE)
 
 
 class BucketRoute(BaseRoute):
@@ -47,6 +49,7 @@ class BucketRoute(BaseRoute):
     async def _serve(self, request: Request) -> Response:
         app = self._app
         address = request.state.address = self._addresses.read(request.scope)
+        _note(request, address)
         query = Query(request.scope["query_string"])
         caller = await auth.caller_of(app, request, address)
         call = Call(app, request, address, query.unfolded(), caller)
@@ -55,8 +58,15 @@ class BucketRoute(BaseRoute):
             if address.bucket is None:
                 raise BucketNotFound("The host names no bucket; use <bucket>.<suffix>.")
             call = replace(call, bucket=await in_thread(app.buckets.get, address.bucket))
-            request.state.bucket = address.bucket
         request.state.processed = operation.processed
         if operation.action is not None:
             await auth.authorise(call, operation.action, operation.resource(call))
         return await operation.serve(call)
+
+
+def _note(request: Request, address: Address) -> None:
+    """Say in the log what bucket it is about; and nothing that signs, wherever it was put."""
+    if address.bucket is not None and is_bucket_name(address.bucket):
+        request.state.bucket = address.bucket
+    if _SIGNING.search(address.key):
+        request.state.shown_path = "/… (an address that was escaped too often)"

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from superres.server.dialects.cloud_infinite.call import MAX_PARAMETERS
 from superres.server.dialects.cloud_infinite.errors import Refused
 
 SKEW_S = 15 * 60
@@ -209,6 +210,8 @@ def _parsed(pairs: list[tuple[bytes, bytes]], *, escaped: bool = False) -> _Fiel
 
 
 def _names(text: bytes) -> _Names:
+    if text.count(b";") >= MAX_PARAMETERS:
+        raise denied(f"The signature's lists have at most {MAX_PARAMETERS} names each.")
     return tuple(_name(unquote_to_bytes(name)) for name in text.split(b";") if name)
 
 

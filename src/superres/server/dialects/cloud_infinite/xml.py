@@ -18,7 +18,7 @@ MAX_BYTES = 2 << 20
 
 _MAX_ELEMENTS = 40_010
 """A completed upload of 10,000 parts, with two elements of content each and some to spare."""
-_MAX_DEPTH = 8
+_MAX_DEPTH = 3
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;", '"': "&quot;"}
 _SPECIAL = re.compile(r'[&<>\r"]')
 # XML 1.0, 2.2: what a document may not even hold escaped.
@@ -59,7 +59,7 @@ def _escaped(text: str) -> str:
 def read(document: bytes, root: str) -> list[tuple[str, str | list[tuple[str, str]]]]:
     """Read a document of two levels: the root's children, each a text or named texts.
 
-    Names lose their namespace; texts keep their blanks.
+    Names lose their namespace, and stand once in each child; texts keep their blanks.
 
     Raises:
         Refused: it is no such document, or one that nobody honest sends.
@@ -82,18 +82,23 @@ def read(document: bytes, root: str) -> list[tuple[str, str | list[tuple[str, st
                 count += event == "start"
                 top = element if top is None else top
                 if depth > _MAX_DEPTH or count > _MAX_ELEMENTS:
-                    raise malformed("it has too many elements")
+                    raise malformed("it has too many elements, or too many in each other")
         parser.close()
     except (ET.ParseError, ValueError) as exc:
         raise malformed("it cannot be parsed") from exc
     if top is None or _local(top) != root:
         raise malformed(f"its root is not {root}")
     return [
-        (_local(each), [(_local(inner), inner.text or "") for inner in each])
-        if len(each)
-        else (_local(each), each.text or "")
+        (_local(each), _texts(each)) if len(each) else (_local(each), each.text or "")
         for each in top
     ]
+
+
+def _texts(element: ET.Element) -> list[tuple[str, str]]:
+    texts = [(_local(inner), inner.text or "") for inner in element]
+    if len(dict(texts)) != len(texts):
+        raise malformed(f"{_local(element)[:40]} says something twice")
+    return texts
 
 
 def _local(element: ET.Element) -> str:
