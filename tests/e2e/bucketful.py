@@ -1,54 +1,34 @@
 """Buckets in use while processes are being killed, and the proof that nothing is lost or half.
 
-Everything written can be told from everything else: bytes by their ETag, pictures by the number
-they show (:mod:`tests.e2e.chaos`). A :class:`Ledger` knows for every key what was written when,
-and what was answered, and so what may be there at any moment.
+What may be seen at any moment is known from :mod:`tests.e2e.ledger`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import itertools
 import json
 import random
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import obstore
 import urllib3
-from sqlalchemy import select
 
-from superres.buckets import Buckets
-from superres.buckets.pieces import BUCKET
-from superres.buckets.tables import derived, objects, pieces, uploads
-from superres.database.clock import now
-from superres.settings import BucketsSettings
 from tests.dialects.cloud_infinite.client import Answer, Client
-from tests.e2e.chaos import SIDE, number_in, numbered
-from tests.e2e.fleet import Fleet, Member
+from tests.e2e.chaos import numbered
+from tests.e2e.fleet import Fleet
+from tests.e2e.ledger import SLACK, Ledger, magnify_of, mark_of, md5
 
 NAME = "storm-1250000000"
-MB = 1 << 20
-# How much later than its process's end a transaction may end, on a server of its own.
-_SLACK = 0.5
 _AGAIN = (500, 502, 503, 504)
-_SIDES = {1: SIDE, 2: 2 * SIDE, 4: 4 * SIDE}
 
 
 def client_of(address: str, credential: Mapping[str, str], bucket: str = NAME) -> Client:
     """A client that talks to a bucket."""
     return Client(address, credential["id"], credential["secret"]).on(bucket)
-
-
-def md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def operations(*rules: tuple[str, int]) -> dict[str, str]:
@@ -58,108 +38,6 @@ def operations(*rules: tuple[str, int]) -> dict[str, str]:
         for key, magnify in rules
     ]
     return {"Pic-Operations": json.dumps({"rules": record})}
-
-
-# --- what is known --------------------------------------------------------------------------
-
-
-@dataclass(eq=False)
-class Write:
-    """One writing of one key; ``what`` is its mark, None if it was deleted.
-
-    It happened between ``begun`` and ``ended`` if it was answered, and in that time or never if
-    it was not.
-    """
-
-    key: str
-    what: object
-    begun: float
-    ended: float = float("inf")
-    answered: bool = False
-
-
-@dataclass
-class Ledger:
-    """What was written to which key. Of many threads."""
-
-    writes: dict[str, list[Write]] = field(default_factory=lambda: defaultdict(list))
-    contents: dict[object, str] = field(default_factory=dict)
-    wrong: list[str] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-
-    def __post_init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def say(self, what: str) -> None:
-        with self._lock:
-            self.wrong.append(what)
-
-    def count(self, what: str) -> None:
-        with self._lock:
-            self.counts[what] += 1
-
-    @contextlib.contextmanager
-    def writing(self, marks: Mapping[str, object]) -> Iterator[Callable[[], None]]:
-        """While keys get these marks; yields what is called once that was answered."""
-        begun = time.monotonic()
-        noted = [Write(key, mark, begun) for key, mark in marks.items()]
-        with self._lock:
-            for write in noted:
-                self.writes[write.key].append(write)
-
-        def answered() -> None:
-            for write in noted:
-                write.ended, write.answered = time.monotonic(), True
-
-        try:
-            yield answered
-        finally:
-            for write in noted:
-                write.ended = min(write.ended, time.monotonic() + _SLACK)
-
-    def forget(self, marks: Mapping[str, object]) -> None:
-        """What was refused: it did not happen."""
-        with self._lock:
-            for key, mark in marks.items():
-                self.writes[key] = [w for w in self.writes[key] if w.what != mark]
-
-    def possible(self, key: str, begun: float, ended: float) -> list[object]:
-        """All that may be seen by who looks in that time."""
-        with self._lock:
-            writes = [Write(key, None, 0.0, 0.0, True), *self.writes[key]]
-        known = [w.begun for w in writes if w.answered and w.ended < begun]
-        latest = max(known)  # whatever ended before that one began is over
-        return [w.what for w in writes if w.begun < ended and w.ended >= latest]
-
-    def check(self, key: str, seen: object, begun: float, ended: float) -> None:
-        if seen not in (possible := self.possible(key, begun, ended)):
-            self.say(f"{key} is {seen}, and might be {possible}")
-
-
-def mark_of(key: str, answer: Answer) -> object:
-    """What an answer shows: an ETag, a picture's number, or None.
-
-    Raises:
-        ValueError: it is not whole, or not what its ETag says.
-    """
-    if answer.status == 404:
-        return None
-    if answer.status not in (200, 206):
-        raise ValueError(f"{answer.status} {answer.body[:300]!r}")
-    if int(answer.headers["content-length"]) != len(answer.body):
-        raise ValueError(f"it ends after {len(answer.body)} bytes")
-    etag = answer.headers["etag"].strip('"')
-    if "-" not in etag and md5(answer.body) != etag:
-        raise ValueError(f"its ETag is {etag}, and it is {md5(answer.body)}")
-    if (magnify := _magnify(key)) is not None:
-        return number_in(answer.body, _SIDES[magnify])
-    return etag
-
-
-def _magnify(key: str) -> int | None:
-    """Of keys of pictures: ``a/1-x4.png``."""
-    head, _, end = key.rpartition("-x")
-    return int(end.removesuffix(".png")) if head else None
 
 
 # --- clients ---------------------------------------------------------------------------------
@@ -288,11 +166,11 @@ class User:
         answer = self.change({key: etag}, "POST", key, query, sent.completion)
         self.expect(answer.xml.findtext("ETag") == f'"{etag}"', "complete", answer)
 
-    def send(self, key: str, parts: Iterable[bytes]) -> _Sent:
+    def send(self, key: str, parts: Iterable[bytes]) -> Sent:
         begun = self.ask("POST", key, {"uploads": ""})
         upload_id = begun.xml.findtext("UploadId")
         assert upload_id
-        sent = _Sent(upload_id)
+        sent = Sent(upload_id)
         for number, content in enumerate(parts, 1):
             query = {"partNumber": str(number), "uploadId": upload_id}
             answer = self.ask("PUT", key, query, content)
@@ -319,7 +197,7 @@ class User:
             for each in answer.xml.findall("Contents"):
                 key = each.findtext("Key", "")
                 names.append(key)
-                if _magnify(key) is None:
+                if magnify_of(key) is None:
                     self.ledger.check(key, each.findtext("ETag", "").strip('"'), begun, ended)
             marker = answer.xml.findtext("NextMarker")
         if names != sorted(set(names)):
@@ -335,29 +213,14 @@ class User:
     def picture(self) -> None:
         original, made = self.family()
         number = next(self.numbers)
-        marks = dict.fromkeys([original, *(key for key, _ in made)], number)
-        try:
-            headers = operations(*made)
-            answer = self.change(marks, "PUT", original, None, numbered(number), **headers)
-        except _Unanswered:
-            self.alike(marks)
-            raise
-        self.expect(len(answer.texts("ProcessResults/Object")) == 2, "picture", answer)
+        self.together(number, original, made, "PUT", None, numbered(number))
 
     def picture_in_parts(self) -> None:
         original, made = self.family()
         number = next(self.numbers)
         content = numbered(number)
         sent = self.send(original, [content[:100], content[100:]])
-        marks = dict.fromkeys([original, *(key for key, _ in made)], number)
-        query = {"uploadId": sent.id}
-        try:
-            headers = operations(*made)
-            answer = self.change(marks, "POST", original, query, sent.completion, **headers)
-        except _Unanswered:
-            self.alike(marks)
-            raise
-        self.expect(len(answer.texts("ProcessResults/Object")) == 2, "picture in parts", answer)
+        self.together(number, original, made, "POST", {"uploadId": sent.id}, sent.completion)
 
     def process(self) -> None:
         original, _ = self.family()
@@ -366,14 +229,20 @@ class User:
             return
         folder = original.rpartition("/")[0]
         made = [(f"{folder}/later/b-x2.png", 2), (f"{folder}/later/c-x4.png", 4)]
-        marks = dict.fromkeys([key for key, _ in made], number)
-        headers = operations(*made)
+        self.together(number, original, made, "POST", {"image_process": ""})
+
+    def together(
+        self, number: object, original: str, made: Sequence[tuple[str, int]], method: str, *rest
+    ) -> None:
+        """Have an original, unless it is there already, and pictures written, all or none."""
+        there = "image_process" in (rest[0] or {})
+        marks = dict.fromkeys([original] * (not there) + [key for key, _ in made], number)
         try:
-            answer = self.change(marks, "POST", original, {"image_process": ""}, **headers)
+            answer = self.change(marks, method, original, *rest, **operations(*made))
         except _Unanswered:
             self.alike(marks)
             raise
-        self.expect(len(answer.texts("ProcessResults/Object")) == 2, "process", answer)
+        self.expect(len(answer.texts("ProcessResults/Object")) == 2, "pictures", answer)
 
     def enlarged(self) -> None:
         original, _ = self.family()
@@ -388,7 +257,7 @@ class User:
         """Pictures that are written together, and by nobody else now, have one number."""
         end = time.monotonic() + 60
         seen: dict[str, object] = {}
-        time.sleep(_SLACK)
+        time.sleep(SLACK)
         for key in marks:
             while key not in seen:
                 try:
@@ -411,7 +280,7 @@ class _Unanswered(Exception):
 
 
 @dataclass
-class _Sent:
+class Sent:
     id: str
     etags: list[str] = field(default_factory=list)
 
@@ -427,7 +296,7 @@ class _Sent:
 # --- the storm -------------------------------------------------------------------------------
 
 
-def rage(fleet: Fleet, seed: int, *, users: int = 6, kills: int = 4, pause: float = 3.0) -> Ledger:
+def rage(fleet: Fleet, seed: int, *, users: int = 6, kills: int = 4, pause: float = 2.0) -> Ledger:
     """Start the servers of ``fleet``, use a bucket, kill, and look at what is left.
 
     Returns:
@@ -464,8 +333,8 @@ def rage(fleet: Fleet, seed: int, *, users: int = 6, kills: int = 4, pause: floa
 
 def look_at_all(ledger: Ledger, clients: Sequence[Client], everybody: Sequence[User]) -> None:
     """What every client sees at the end is what was answered, or what may have been done."""
-    moment = time.monotonic() + 2 * _SLACK
-    time.sleep(2 * _SLACK)
+    moment = time.monotonic() + 2 * SLACK
+    time.sleep(2 * SLACK)
     for client in clients:
         shown = listed(client)
         for key in sorted({*ledger.writes, *shown}):
@@ -501,75 +370,11 @@ def listed(client: Client, limit: int = 1000) -> dict[str, str]:
     marker: str | None = ""
     while marker is not None:
         query = {"marker": marker, "max-keys": str(limit), "encoding-type": "url"}
-        page = client("GET", "", query).xml
+        answer = client("GET", "", query)
+        assert answer.status == 200, answer.body
+        page = answer.xml
         for each in page.findall("Contents"):
             found[unquote(each.findtext("Key", ""))] = each.findtext("ETag", "").strip('"')
         marker = page.findtext("NextMarker")
         marker = None if marker is None else unquote(marker)
     return found
-
-
-# --- what is left ----------------------------------------------------------------------------
-
-
-def swept(fleet: Fleet, later: float) -> None:
-    """As a server does so many seconds later."""
-    buckets = Buckets(
-        BucketsSettings(), fleet.database, fleet.store, clock=lambda c: now(c) + later
-    )
-    while buckets.sweep():
-        pass
-
-
-def leftovers(fleet: Fleet) -> list[str]:
-    """What is wrong with rows and files once all servers have ended and time has passed."""
-    wrong: list[str] = []
-    swept(fleet, 7 * 3600)  # what the dead had begun
-    wrong += compared(fleet)
-    swept(fleet, 8 * 86_400)  # uploads that nobody completes
-    wrong += compared(fleet)
-    with fleet.database.connect() as connection:
-        if connection.execute(select(uploads.c.id)).first() is not None:
-            wrong.append("uploads are never dropped")
-    for member in fleet.members:
-        wrong += spooled(member)
-    return wrong
-
-
-def compared(fleet: Fleet) -> list[str]:
-    """Files against rows of pieces against what they belong to."""
-    with fleet.database.connect() as connection:
-        rows = connection.execute(select(pieces)).all()
-        owners = {
-            *connection.scalars(select(objects.c.content_id)),
-            *connection.scalars(select(uploads.c.id)),
-            *connection.scalars(select(derived.c.piece_id)),
-        }
-        sizes = dict(connection.execute(select(objects.c.content_id, objects.c.size)).all())
-    held, known = files(fleet), {row.id for row in rows}
-    wrong = [f"the file {name} is nobody's" for name in held - known]
-    wrong += [f"the piece {name} has no file" for name in known - held]
-    wrong += [f"the piece {row.id} is of nothing" for row in rows if row.content_id not in owners]
-    wrong += [f"the piece {row.id} ends at {row.expires_at}" for row in rows if row.expires_at]
-    for content_id, size in sizes.items():
-        found = sum(row.size for row in rows if row.content_id == content_id)
-        if found != size:
-            wrong.append(f"the content {content_id} has {found} bytes instead of {size}")
-    return wrong
-
-
-def files(fleet: Fleet) -> set[str]:
-    """Names of all files in the store, whatever they are."""
-    url = urlsplit(fleet.storage_url)
-    if url.scheme == "s3":
-        backend, _ = fleet.store._layout.place(BUCKET, "x")
-        found = obstore.list(backend, f"{BUCKET}/").collect()
-        return {each["path"].rpartition("/")[2] for each in found}
-    folder = Path(url.path) if url.path else fleet.folder / "machines" / "a" / "objects"
-    return {path.name.rstrip("%") for path in folder.rglob("*") if path.is_file()}
-
-
-def spooled(member: Member) -> list[str]:
-    """What a server that has ended left behind for requests that nobody waits for."""
-    left = [*(member.data / "spool").rglob("*"), *(member.folder / "scratch").rglob("*")]
-    return [f"{path} was left" for path in left]

@@ -1,14 +1,17 @@
-"""Trouble that a test can make: a disk without room, a database that goes away."""
+"""Trouble that a test can make: a disk without room, a database or a store that goes away."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import pwd
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,3 +113,66 @@ class PrivateServer:
                 yield server
             finally:
                 server.stop()
+
+
+class Relay:
+    """Passes on what comes to ``port``, until the test lets the other side go away.
+
+    Args:
+        other: port on this machine that it leads to.
+    """
+
+    def __init__(self, other: int) -> None:
+        self._other, self.port = other, _free_port()
+        self._open: list[socket.socket] = []
+        self._lock = threading.Lock()
+
+    def come(self) -> None:
+        """From now on it leads there."""
+        listening = socket.create_server(("127.0.0.1", self.port), backlog=64)
+        self._open = [listening]
+        threading.Thread(target=self._listen, args=[listening], daemon=True).start()
+
+    def go(self) -> None:
+        """Nobody is there, and what is under way is cut."""
+        with self._lock:
+            for each in self._open:
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+                each.close()
+            self._open = []
+
+    def _listen(self, listening: socket.socket) -> None:
+        while True:
+            try:
+                here, _ = listening.accept()
+                there = socket.create_connection(("127.0.0.1", self._other))
+            except OSError:
+                return
+            with self._lock:
+                gone = listening not in self._open
+                if not gone:
+                    self._open += [here, there]
+            if gone:
+                here.close()
+                there.close()
+                return
+            for pair in ((here, there), (there, here)):
+                threading.Thread(target=_pass_on, args=pair, daemon=True).start()
+
+
+def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while piece := source.recv(1 << 16):
+            target.sendall(piece)
+    for each in (source, target):
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+
+
+def peak(pid: int) -> int:
+    """The most resident memory that a process ever had, in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"VmHWM:\s*(\d+) kB", status)
+    assert found
+    return int(found[1]) * 1024

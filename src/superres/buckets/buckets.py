@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, text, update
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, text, update
 
 from superres.buckets.derived import DerivedPictures
 from superres.buckets.objects import Objects
@@ -23,6 +23,16 @@ from superres.storage import ObjectStore
 
 # Any number that nobody else locks in the same database: "buckets" in ASCII.
 _ADVISORY_LOCK = int.from_bytes(b"buckets")
+_NAMED = select(table).where(table.c.name == bindparam("name"))
+_LOCKED = _NAMED.with_for_update()
+_BEGUN = (
+    select(func.coalesce(func.sum(pieces.c.size), 0))
+    .join(uploads, uploads.c.id == pieces.c.content_id)
+    .where(uploads.c.bucket == bindparam("name"))
+)
+_USAGE = select(
+    func.count(), func.coalesce(func.sum(objects.c.size), 0) + _BEGUN.scalar_subquery()
+).where(objects.c.bucket == bindparam("name"))
 
 
 class Buckets:
@@ -94,16 +104,9 @@ class Buckets:
 
     def usage(self, name: str) -> tuple[int, int]:
         """How many objects a bucket has, and their bytes together (unfinished uploads too)."""
-        whole = select(func.count(), func.coalesce(func.sum(objects.c.size), 0))
-        begun = (
-            select(func.coalesce(func.sum(pieces.c.size), 0))
-            .join(uploads, uploads.c.id == pieces.c.content_id)
-            .where(uploads.c.bucket == name)
-        )
         with reading(self._database) as connection:
             _get(connection, name)
-            number, size = connection.execute(whole.where(objects.c.bucket == name)).one()
-            size += connection.execute(begun).scalar_one()
+            number, size = connection.execute(_USAGE, {"name": name}).one()
         return number, int(size)
 
     def delete(self, name: str) -> None:
@@ -162,8 +165,7 @@ class Buckets:
 def _find(connection: Connection, name: str, *, lock: bool = False) -> Bucket | None:
     if not is_bucket_name(name):
         return None
-    query = select(table).where(table.c.name == name)
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    row = connection.execute(_LOCKED if lock else _NAMED, {"name": name}).one_or_none()
     return None if row is None else bucket_of(row)
 
 

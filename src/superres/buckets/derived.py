@@ -29,7 +29,7 @@ from superres.buckets.tables import derived as table
 from superres.buckets.tables import objects
 from superres.database import reading, writing
 from superres.database.clock import Clock
-from superres.errors import OutputError
+from superres.errors import OutputError, SuperresError
 from superres.storage.blobs import Damaged
 
 # How exactly it is known when a picture was used last; every use would be a write.
@@ -61,9 +61,8 @@ class DerivedPictures:
                 return None
             moment = self._clock(connection)
         if moment - row.used_at > _USED_SECONDS:
-            with writing(self._database) as connection:
-                this = table.c.piece_id == row.piece_id
-                connection.execute(update(table).where(this).values(used_at=moment))
+            with contextlib.suppress(SuperresError):  # it can be read all the same
+                self._note_use(row.piece_id, moment)
         return _kept(row)
 
     def keep(
@@ -125,6 +124,11 @@ class DerivedPictures:
             with writing(self._database) as connection:
                 _drop(connection, table.c.piece_id == piece.id, self._clock(connection))
             raise
+
+    def _note_use(self, piece_id: str, moment: float) -> None:
+        this = update(table).where(table.c.piece_id == piece_id)
+        with writing(self._database) as connection:
+            connection.execute(this.values(used_at=moment))
 
     def _is_current(self, source: StoredObject) -> bool:
         with reading(self._database) as connection:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, bindparam, select
 
 from superres.buckets.listing import list_keys
 from superres.buckets.pieces import Piece, Pieces
@@ -18,6 +18,8 @@ from superres.buckets.tables import objects as table
 from superres.database import reading, writing
 from superres.database.clock import Clock
 from superres.errors import ObjectNotFound, SourceTooLarge
+
+_NAMED = select(table).where(table.c.bucket == bindparam("bucket"), table.c.key == bindparam("key"))
 
 
 class Objects:
@@ -53,9 +55,8 @@ class Objects:
         name = key_bytes(key)
         if not is_bucket_name(bucket):
             raise no_bucket(bucket)
-        query = select(table).where(table.c.bucket == bucket, table.c.key == name)
         with reading(self._database) as connection:
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(_NAMED, {"bucket": bucket, "key": name}).one_or_none()
             if row is None:
                 check_buckets(connection, [bucket])
                 raise ObjectNotFound(f"There is no such object in the bucket {bucket}.")

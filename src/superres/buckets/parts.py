@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from superres.buckets.pieces import Piece
 from superres.buckets.records import Upload
@@ -16,6 +16,12 @@ from superres.buckets.tables import pieces, uploads
 from superres.errors import InvalidPart, UploadNotFound
 
 _ID = re.compile(r"[0-9a-f]{32}")
+_NAMED = (
+    select(uploads)
+    .where(uploads.c.id == bindparam("id"))
+    .where(uploads.c.bucket == bindparam("bucket"), uploads.c.key == bindparam("key"))
+)
+_LOCKED = _NAMED.with_for_update()
 
 
 def is_upload_id(text: str) -> bool:
@@ -34,9 +40,8 @@ def find_upload(
     """The row of an upload of that bucket and key; UploadNotFound."""
     row = None
     if is_upload_id(upload_id) and is_bucket_name(bucket):
-        query = select(uploads).where(uploads.c.id == upload_id)
-        query = query.where(uploads.c.bucket == bucket, uploads.c.key == text_bytes(key))
-        row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+        name = {"id": upload_id, "bucket": bucket, "key": text_bytes(key)}
+        row = connection.execute(_LOCKED if lock else _NAMED, name).one_or_none()
     if row is None:
         raise UploadNotFound("There is no such upload; it may have been completed or aborted.")
     return row

@@ -8,7 +8,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, bindparam, select
 
 from superres.buckets.pieces import BUCKET, GRACE_SECONDS, Piece, Pieces, path
 from superres.buckets.tables import pieces as table
@@ -16,6 +16,12 @@ from superres.database import reading
 from superres.errors import BucketNotFound, ObjectNotFound, SuperresError
 from superres.storage import ObjectStore, whole_file
 from superres.storage.blobs import Damaged
+
+_OF = (
+    select(table.c.id, table.c.size, table.c.md5)
+    .where(table.c.content_id == bindparam("content_id"))
+    .order_by(table.c.position)
+)
 
 
 class Reader:
@@ -30,10 +36,9 @@ class Reader:
 
     def of(self, content_id: str, size: int) -> list[Piece]:
         """The pieces of a content of that size in their order."""
-        query = select(table.c.id, table.c.size, table.c.md5)
-        query = query.where(table.c.content_id == content_id).order_by(table.c.position)
         with reading(self._database) as connection:
-            found = [Piece(*row) for row in connection.execute(query)]
+            rows = connection.execute(_OF, {"content_id": content_id})
+            found = [Piece(*row) for row in rows]
         if sum(piece.size for piece in found) != size:  # some are being removed
             raise _gone()
         return found

@@ -15,15 +15,17 @@ from superres.errors import BadParameter, BucketNotFound
 
 _T = TypeVar("_T")
 MAX_KEY_BYTES = 850
+BEYOND = b"\xff"
+"""What makes of a prefix the end of all keys that begin with it: UTF-8 has no such byte."""
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 # Databases take a limited number of parameters at once.
 _LOT = 500
 
 
-def lots(items: Iterable[_T]) -> Iterator[list[_T]]:
-    """``items``, as many at a time as one query may name."""
+def lots(items: Iterable[_T], size: int = _LOT) -> Iterator[list[_T]]:
+    """``items``, ``size`` at a time: as many as one query may name."""
     rest = iter(items)
-    while lot := list(islice(rest, _LOT)):
+    while lot := list(islice(rest, size)):
         yield lot
 
 
@@ -55,11 +57,6 @@ def text_bytes(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as exc:
         raise BadParameter("An object's key must be text that UTF-8 can hold.") from exc
-
-
-def successor(prefix: bytes) -> bytes:
-    """The first key behind all that begin with ``prefix``; UTF-8 has no byte of all ones."""
-    return prefix[:-1] + bytes([prefix[-1] + 1])
 
 
 def headers_text(headers: Mapping[str, str]) -> str:

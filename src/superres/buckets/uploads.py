@@ -23,7 +23,7 @@ from superres.buckets.pieces import Piece, Pieces, drop
 from superres.buckets.placing import check_buckets, place
 from superres.buckets.reading import Reader
 from superres.buckets.records import NewObject, Part, StoredObject, Upload
-from superres.buckets.rows import headers_text, key_bytes, successor, text_bytes, upload_of
+from superres.buckets.rows import BEYOND, headers_text, key_bytes, text_bytes, upload_of
 from superres.buckets.tables import pieces as parts_table
 from superres.buckets.tables import uploads as table
 from superres.database import reading, writing
@@ -35,7 +35,6 @@ from superres.errors import (
 )
 
 MAX_PARTS = 10_000
-_EXPIRED_AT_ONCE = 10
 
 
 class Uploads:
@@ -182,21 +181,25 @@ class Uploads:
         """Drop it and its parts; UploadNotFound."""
         with writing(self._database) as connection:
             upload_row(connection, upload, lock=True)
-            _end(connection, [upload.id], self._clock(connection))
+            _end(connection, upload.id, self._clock(connection))
 
-    def expire(self, lifetime: float) -> int:
-        """Drop some of those that began ``lifetime`` seconds ago or earlier; returns how many."""
+    def expire(self, lifetime: float) -> bool:
+        """Drop one that began ``lifetime`` seconds ago or earlier; returns whether one did.
+
+        One at a time: it may have ten thousand parts.
+        """
         with writing(self._database) as connection:
             moment = self._clock(connection)
-            old = connection.scalars(
+            old = connection.scalar(
                 select(table.c.id)
                 .where(table.c.created_at <= moment - lifetime)
                 .order_by(table.c.created_at)
-                .limit(_EXPIRED_AT_ONCE)
+                .limit(1)
                 .with_for_update(skip_locked=True)
-            ).all()
-            _end(connection, old, moment)
-        return len(old)
+            )
+            if old is not None:
+                _end(connection, old, moment)
+        return old is not None
 
     def list(
         self,
@@ -215,9 +218,8 @@ class Uploads:
             id_marker: behind this one of the same key; what is no id does not count.
         """
         query = select(table).where(table.c.bucket == bucket)
-        start = text_bytes(prefix)
-        if start:
-            query = query.where(table.c.key >= start, table.c.key < successor(start))
+        if start := text_bytes(prefix):
+            query = query.where(table.c.key >= start, table.c.key < start + BEYOND)
         if key_marker and is_upload_id(id_marker):
             behind = (text_bytes(key_marker), id_marker)
             query = query.where(tuple_(table.c.key, table.c.id) > behind)
@@ -236,11 +238,10 @@ def _new_id(moment: float) -> str:
     return f"{int(moment * 1000):012x}{secrets.token_hex(10)}"
 
 
-def _end(connection: Connection, ids: Sequence[str], moment: float) -> None:
-    """End uploads whose rows are locked."""
-    for upload_id in ids:
-        drop(connection, upload_id, moment)
-    connection.execute(delete(table).where(table.c.id.in_(ids)))
+def _end(connection: Connection, upload_id: str, moment: float) -> None:
+    """End an upload whose row is locked."""
+    drop(connection, upload_id, moment)
+    connection.execute(delete(table).where(table.c.id == upload_id))
 
 
 def _object(upload: Upload, pieces: Sequence[Piece], moment: float) -> StoredObject:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from superres.buckets import Kept, StoredObject
 from superres.buckets.derived import DerivedPictures
@@ -170,6 +171,19 @@ def test_uses_are_written_now_and_then(room: Room) -> None:
     room.clock.now += 2
     room.derived.find(source, RECIPE)
     assert used() == room.clock.now
+
+
+@on_disk
+def test_a_use_that_cannot_be_written_is_none(room: Room) -> None:
+    """A full disk keeps nobody from what is there."""
+    source = room.put("a")
+    kept = keep(room, source)
+    room.clock.now += 61
+    event.listen(room.database, "checkout", lambda c, *_: c.execute("PRAGMA query_only = ON"))
+    assert room.derived.find(source, RECIPE) == kept
+    assert content(room, kept) == b"large"
+    with pytest.raises(StorageError):
+        room.objects.delete(NAME, "a")
 
 
 @on_disk

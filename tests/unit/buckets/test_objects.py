@@ -225,6 +225,7 @@ def test_a_store_that_fails_keeps_the_old_object(
             room.objects.put(room.new("a", b"new"), room.new("b"))
     assert room.names() == ["a"]
     assert room.content(room.objects.get(NAME, "a")) == b"old"
+    assert room.sweep(61) == 2  # the store is not asked again while the client waits
     room.check()
 
 
@@ -275,5 +276,6 @@ def test_a_store_without_our_bucket_says_what_to_do(
     ) as told:
         room.put("a")
     assert not isinstance(told.value, BucketNotFound)  # which would be about the client's
+    assert room.sweep(61) == 1
     assert room.known() == set()
     database.dispose()

@@ -95,6 +95,48 @@ def test_an_upload_ends_once(room: Room) -> None:
         assert room.known() == room.held() == set()
 
 
+def test_an_upload_expires_or_is_completed(room: Room) -> None:
+    """Of several that expire those under way are left alone, and nobody waits for another."""
+    for _ in range(5):
+        old = [room.begin(key, b"one", b"two") for key in "abc"]
+        told = at_once(
+            [
+                *[lambda u=upload, p=parts: room.uploads.complete(u, p) for upload, parts in old],
+                *[lambda: [room.uploads.expire(0) for _ in range(3)]] * 2,
+            ]
+        )
+        expired = sum(isinstance(each, UploadNotFound) for each in told)
+        assert expired == sum(ended for each in told[3:] for ended in each)  # type: ignore[attr-defined]
+        assert room.uploads.list(NAME) == ((), False)
+        assert len(room.names()) == 3 - expired
+        room.objects.delete(NAME, *"abc")
+        room.sweep()
+        assert room.known() == room.held() == set()
+
+
+def test_usage_misses_nothing_that_is_completed(room: Room) -> None:
+    done = threading.Event()
+
+    def complete() -> None:
+        try:
+            for number in range(30):
+                room.uploads.complete(*room.begin(f"{number}", b"123"))
+        finally:
+            done.set()
+
+    def watch() -> list[int]:
+        seen = []
+        while not done.is_set():
+            seen.append(room.buckets.usage(NAME)[1])
+        return seen
+
+    completed, seen = at_once([complete, watch])
+    assert completed is None
+    assert isinstance(seen, list)
+    assert seen == sorted(seen)  # parts, then objects: never less
+    assert room.buckets.usage(NAME) == (30, 90)
+
+
 def test_a_part_is_in_time_or_not(room: Room) -> None:
     """Sent again with another content while it is completed."""
     for _ in range(6):

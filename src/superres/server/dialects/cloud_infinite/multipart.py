@@ -46,6 +46,7 @@ async def put_part(call: Call) -> Response:
     app, request = call.app, call.request
     limit = app.settings.buckets.max_object_bytes
     bodies.check_length(request, limit)
+    metadata.read(request)  # what no object can have, no part can; nothing of it is stored
     place, upload = _part_number(call), await _upload(call)
     async with scratch_folder(app) as folder:
         body = folder / "part"
@@ -81,11 +82,13 @@ async def parts(call: Call) -> Response:
     query = call.query
     limit = number(query, "max-parts", MOST, default=MOST)
     marker = number(query, "part-number-marker", MOST_PARTS, default=0)
-    upload = await _upload(call)
-    found, following = await in_thread(
-        call.app.buckets.uploads.parts, upload, marker=marker, limit=limit
-    )
-    encoding = Encoding(query, [upload.key])
+    # To write a thousand of them takes a while: not in the event loop.
+    return await in_thread(_parts, call, await _upload(call), marker, limit)
+
+
+def _parts(call: Call, upload: Upload, marker: int, limit: int) -> Response:
+    found, following = call.app.buckets.uploads.parts(upload, marker=marker, limit=limit)
+    encoding = Encoding(call.query, [upload.key])
     content: list[xml.Tree] = [
         ("Bucket", upload.bucket),
         *encoding.element("Encoding-type"),
@@ -122,7 +125,7 @@ async def complete(call: Call) -> Response:
         await processing.check(call, operations)
     upload = await _upload(call)
     bodies.check_length(request, xml.MAX_BYTES)
-    chosen = _chosen(await bodies.read(request, xml.MAX_BYTES))
+    chosen = await in_thread(_chosen, await bodies.read(request, xml.MAX_BYTES))
     await refuse_overwriting(call)
     if operations is not None:
         return await processing.complete(call, upload, chosen, operations)
@@ -144,6 +147,10 @@ async def abort(call: Call) -> Response:
 
 async def uploads(call: Call) -> Response:
     """``GET /?uploads``: a page of the bucket's uploads that are not complete."""
+    return await in_thread(_uploads, call)
+
+
+def _uploads(call: Call) -> Response:
     query, name = call.query, name_of(call)
     limit = number(query, "max-uploads", MOST, default=MOST)
     prefix, key_marker = query.get("prefix", ""), query.get("key-marker", "")
@@ -152,8 +159,7 @@ async def uploads(call: Call) -> Response:
         raise Refused(
             400, "InvalidArgument", "Lists of uploads have no delimiter here; leave it out."
         )
-    found, more = await in_thread(
-        call.app.buckets.uploads.list,
+    found, more = call.app.buckets.uploads.list(
         name,
         prefix=prefix,
         key_marker=key_marker,

@@ -10,13 +10,17 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import structlog
 from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from superres.errors import StorageError
+from superres.errors import StorageError, SuperresError
 from superres.server.dialects.cloud_infinite.answers import headers
+from superres.server.identity import request_id
 from superres.server.work import disconnected, in_thread
+
+log = structlog.get_logger("superres.server.cloud_infinite")
 
 _PIECE = 1 << 18
 _BATCH = 1 << 20
@@ -153,6 +157,10 @@ class _Streamed(Response):
                     pieces, coming = await coming, None
             if pieces:
                 self._request.state.outcome = "client_gone"
+        except SuperresError as exc:
+            # The status has been sent: that the body ends too early is all that can be told.
+            self._request.state.outcome = exc.code
+            log.error(exc.public_message, request_id=request_id(self._request), exc_info=exc)
         finally:
             gone.cancel()
             gone.add_done_callback(_heard)
