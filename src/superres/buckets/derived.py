@@ -30,7 +30,7 @@ from superres.buckets.tables import objects
 from superres.database import reading, writing
 from superres.database.clock import Clock
 from superres.errors import OutputError, SuperresError
-from superres.storage.blobs import Damaged
+from superres.storage.checked import Damaged
 
 # How exactly it is known when a picture was used last; every use would be a write.
 _USED_SECONDS = 60.0

@@ -8,10 +8,8 @@ A piece's row is there before its file and goes after it (see
 from __future__ import annotations
 
 import contextlib
-import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,15 +27,12 @@ BUCKET = "superres"
 GRACE_SECONDS = 300.0
 """How long what was deleted or replaced is kept for those who read it."""
 
-_log = logging.getLogger(__name__)
 # How long pieces may take to be put; after that they are of a process that died. Five
 # gigabytes take a slow S3 hours.
 _MAKING_SECONDS = 6 * 3600.0
 # How long who removes pieces has for it before others try, too.
 _CLAIM_SECONDS = 60.0
 _BATCH = 100
-# Removed at the same time: each takes a store elsewhere some hundredths of a second.
-_AT_ONCE = 8
 _CHANCE = secrets.SystemRandom()
 
 _USE = (
@@ -224,26 +219,12 @@ class Pieces:
 
     def _remove(self, ids: Sequence[str]) -> int:
         """Remove files, then rows; returns how many. The rest is left to a later try."""
-        gone: list[str] = []
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for some in lots(ids, _AT_ONCE):
-                removed = [each for each in pool.map(self._removed, some) if each]
-                gone += removed
-                if not removed:  # the store itself does not answer
-                    break
+        paths = {path(piece_id): piece_id for piece_id in ids}
+        gone = [paths[key] for key in self._store.discard_all(BUCKET, list(paths))]
         if gone:
             with writing(self._database) as connection:
                 connection.execute(delete(table).where(table.c.id.in_(gone)))
         return len(gone)
-
-    def _removed(self, piece_id: str) -> str | None:
-        """Remove a file; returns its id if it went."""
-        try:
-            self._store.discard(BUCKET, path(piece_id))
-        except SuperresError as exc:
-            _log.warning("A piece of an object cannot be removed now: %s", exc, exc_info=True)
-            return None
-        return piece_id
 
 
 def path(piece_id: str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Generator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Engine, bindparam, select
@@ -14,8 +15,8 @@ from superres.buckets.pieces import BUCKET, GRACE_SECONDS, Piece, Pieces, path
 from superres.buckets.tables import pieces as table
 from superres.database import reading
 from superres.errors import BucketNotFound, ObjectNotFound, SuperresError
-from superres.storage import ObjectStore, whole_file
-from superres.storage.blobs import Damaged
+from superres.storage import ObjectStore, checked, whole_file
+from superres.storage.checked import Damaged
 
 _OF = (
     select(table.c.id, table.c.size, table.c.md5)
@@ -94,11 +95,7 @@ class Reader:
 
     def _counted(self, piece: Piece, chunks: Iterator[bytes], length: int) -> Iterator[bytes]:
         with self._explained(piece):
-            for chunk in chunks:
-                length -= len(chunk)
-                yield chunk
-        if length > 0:
-            raise damaged(piece, "it ends too early")
+            yield from checked.counted(chunks, length, partial(damaged, piece))
 
     @contextlib.contextmanager
     def _explained(self, piece: Piece) -> Iterator[None]:
@@ -114,17 +111,9 @@ class Reader:
 
 
 def verified(piece: Piece, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the chunks of all of a piece, each one late: the last comes after the comparison."""
-    md5, held = hashlib.md5(usedforsecurity=False), b""
-    for chunk in chunks:
-        if held:
-            yield held
-        md5.update(chunk)
-        held = chunk
-    if md5.hexdigest() != piece.md5:
-        raise damaged(piece, "its content has changed")
-    if held:
-        yield held
+    """Yield the chunks of all of a piece, the last one after the comparison of its MD5."""
+    md5 = hashlib.md5(usedforsecurity=False)
+    return checked.verified(chunks, md5, piece.md5, partial(damaged, piece))
 
 
 def damaged(piece: Piece, how: str) -> Damaged:

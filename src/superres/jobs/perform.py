@@ -32,7 +32,8 @@ from superres.jobs.request import FromBlob, FromUrl
 from superres.pipeline import Progress, UpscaleOptions
 from superres.pipeline.options import result_name
 from superres.sources import Sources
-from superres.storage.blobs import Blob, Blobs, Damaged
+from superres.storage.blobs import Blob, Blobs
+from superres.storage.checked import Damaged
 
 _log = logging.getLogger("superres.jobs")
 

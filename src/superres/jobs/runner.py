@@ -66,7 +66,7 @@ class JobRunner:
         sources: fetches.
         blobs: keeps files.
         folder: for the files of pictures being done.
-        also_sweep: what to do now and then beside sweeping jobs.
+        also_sweep: what to do beside sweeping jobs.
     """
 
     def __init__(
@@ -131,7 +131,8 @@ class JobRunner:
             self._slots,
             self._blobs,
             self._slot,
-            also=[self._deliveries.reconcile, *self._also_sweep],
+            also=self._also_sweep,
+            rarely=[self._deliveries.reconcile],
         )
         for work in (self._beat, lambda: self._sweep(sweeper)):
             thread = threading.Thread(target=work, name="superres-jobs", daemon=True)

@@ -44,7 +44,8 @@ class Sweeper:
         slots: who does them.
         blobs: files that expire.
         slot: this process's.
-        also: done now and then, with :meth:`reconcile`.
+        also: done in every sweep.
+        rarely: done now and then, with :meth:`reconcile`.
         clock: seconds since 1970.
     """
 
@@ -58,11 +59,12 @@ class Sweeper:
         slot: str,
         *,
         also: Sequence[Callable[[], object]] = (),
+        rarely: Sequence[Callable[[], object]] = (),
         clock: Clock = now,
     ) -> None:
         self._settings, self._database, self._queue = settings, database, queue
         self._slots, self._blobs, self._slot = slots, blobs, slot
-        self._also, self._clock = also, clock
+        self._also, self._rarely, self._clock = also, rarely, clock
         self._nameless: set[str] = set()
         self._reconciled = time.monotonic()
 
@@ -77,10 +79,11 @@ class Sweeper:
             self.end_late,
             self.forget_old,
             partial(self._blobs.expire, budget=_BUDGET_S),
+            *self._also,
         ]
         if time.monotonic() - self._reconciled > _RECONCILE_S:
             self._reconciled = time.monotonic()
-            steps += [self.reconcile, *self._also]
+            steps += [self.reconcile, *self._rarely]
         for step in steps:
             try:
                 step()

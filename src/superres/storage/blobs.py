@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import re
 import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,10 @@ from superres.errors import (
     StorageError,
     SuperresError,
 )
+from superres.storage.checked import Damaged, counted, verified
 from superres.storage.store import ObjectStore
 from superres.storage.tables import blobs as table
 from superres.storage.whole import whole_file
-
-_log = logging.getLogger(__name__)
 
 BUCKET = "superres"
 """Where blobs are in the object store, under the keys ``blobs/<id>``."""
@@ -39,13 +38,7 @@ _MAKING_SECONDS = 3600.0
 # How long who removes blobs has for it before others try, too.
 _CLAIM_SECONDS = 60.0
 _BATCH = 100
-# The store itself does not answer, when so many in a row cannot be removed.
-_MAX_FAILURES = 3
 _CHANCE = secrets.SystemRandom()
-
-
-class Damaged(StorageError):
-    """What is in the store is not what was kept; asking again does not help."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +168,9 @@ class Blobs:
             if content.size != blob.size:
                 raise _damaged(blob, f"it has {content.size} bytes instead of {blob.size}")
             pieces = self._pieces(blob, content.pieces, end - first)
-            yield _verified(blob, pieces) if (first, end) == (0, blob.size) else pieces
+            whole = (first, end) == (0, blob.size)
+            wrong = partial(_damaged, blob)
+            yield verified(pieces, hashlib.sha256(), blob.sha256, wrong) if whole else pieces
 
     def fetch(self, blob_id: str, target: Path) -> Blob:
         """Copy a blob to the file ``target``, and make sure that it is what was kept.
@@ -308,18 +303,8 @@ class Blobs:
 
     def _remove(self, claimed: Sequence[str]) -> int:
         """Remove objects, then rows; returns how many. The rest is left to a later try."""
-        gone, failures = [], 0
-        for blob_id in claimed:
-            try:
-                self._store.discard(BUCKET, _key(blob_id))
-            except SuperresError as exc:
-                _log.warning("A kept file cannot be removed now: %s", exc, exc_info=True)
-                failures += 1
-                if failures == _MAX_FAILURES:
-                    break
-            else:
-                gone.append(blob_id)
-                failures = 0
+        ids = {_key(blob_id): blob_id for blob_id in claimed}
+        gone = [ids[key] for key in self._store.discard_all(BUCKET, list(ids))]
         if gone:
             with writing(self._database) as connection:
                 connection.execute(delete(table).where(table.c.id.in_(gone)))
@@ -327,11 +312,7 @@ class Blobs:
 
     def _pieces(self, blob: Blob, pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
         with self._explained(blob):
-            for piece in pieces:
-                length -= len(piece)
-                yield piece
-        if length > 0:
-            raise _damaged(blob, "it ends too early")
+            yield from counted(pieces, length, partial(_damaged, blob))
 
     @contextlib.contextmanager
     def _explained(self, blob: Blob) -> Iterator[None]:
@@ -361,20 +342,6 @@ def _measure(file: Path) -> tuple[int, str]:
         raise OutputError(
             f"The result could not be kept ({exc.strerror}); make room in [server] data_dir."
         ) from exc
-
-
-def _verified(blob: Blob, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the pieces, each one late, so that the last comes after the comparison."""
-    sha256, held = hashlib.sha256(), b""
-    for piece in pieces:
-        if held:
-            yield held
-        sha256.update(piece)
-        held = piece
-    if sha256.hexdigest() != blob.sha256:
-        raise _damaged(blob, "its content has changed")
-    if held:
-        yield held
 
 
 def _damaged(blob: Blob, how: str) -> Damaged:

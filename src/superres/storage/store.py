@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from obstore import BytesStream
     from obstore.store import ObjectStore as Backend
 
+_log = logging.getLogger(__name__)
+
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _NO_BUCKET = "NoSuchBucket"  # in what S3 answers, unless the answer has no body
 _CHUNK = 1 << 20
@@ -35,6 +39,8 @@ _CHUNK = 1 << 20
 # take half a minute in all, which slow clients need for less than a large picture.
 _WINDOW = 4 << 20
 _PARTS = 4  # of 5 MB each, that a large file is in memory with at the same time
+# Removed at the same time: each takes a store elsewhere some hundredths of a second.
+_REMOVALS = 8
 
 
 class Head(NamedTuple):
@@ -180,6 +186,31 @@ class ObjectStore:
             file = self._layout.file(bucket, key)
             if file is not None:
                 discard_file(file)
+
+    def discard_all(self, bucket: str, keys: Sequence[str]) -> list[str]:
+        """:meth:`discard` for many; those that cannot be removed now are told in the log.
+
+        Returns:
+            The keys that went. When the store itself does not answer, the rest is not tried.
+        """
+        gone: list[str] = []
+
+        def removed(key: str) -> bool:
+            try:
+                self.discard(bucket, key)
+            except SuperresError as exc:
+                _log.warning("A kept file cannot be removed now: %s", exc, exc_info=True)
+                return False
+            return True
+
+        with ThreadPoolExecutor(_REMOVALS) as pool:
+            for start in range(0, len(keys), _REMOVALS):
+                some = keys[start : start + _REMOVALS]
+                went = [key for key, did in zip(some, pool.map(removed, some), strict=True) if did]
+                gone += went
+                if not went:
+                    break
+        return gone
 
     def _windows(self, bucket: str, key: str, first: int, end: int) -> Iterator[bytes]:
         while first < end:

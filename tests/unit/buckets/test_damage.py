@@ -7,7 +7,7 @@ import pytest
 from superres.buckets import StoredObject
 from superres.buckets.pieces import BUCKET, path
 from superres.errors import ObjectNotFound, StorageError
-from superres.storage.blobs import Damaged
+from superres.storage.checked import Damaged
 from tests.unit.buckets.conftest import NAME, Room
 
 DAMAGE = {"truncated": b"pixel", "longer": b"pixels.", "empty": b"", "missing": None}
