@@ -141,7 +141,10 @@ def test_bench(run: Run) -> None:
         ("superres upscale a.jpg --precision b", ["bf16"]),
         ("superres upscale a.jpg --device c", ["cpu"]),
         ("superres models info ", MODELS),
-        ("superres ", ["upscale", "serve", "worker", "jobs", "keys", "models", "bench", "config"]),
+        (
+            "superres ",
+            ["upscale", "serve", "worker", "jobs", "keys", "buckets", "models", "bench", "config"],
+        ),
     ],
 )
 def test_shell_completion(

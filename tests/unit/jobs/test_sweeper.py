@@ -70,7 +70,7 @@ def test_what_was_lost_from_the_queue(make, idle: Workshop) -> None:
 def test_old_jobs_are_forgotten(make) -> None:
     shop = make(history=0.0)
     shop.app.runner.start()
-    job = shop.finished(shop.submit(2, lifetime=0.2))
+    job = shop.finished(shop.submit(2, lifetime=2.0))
     flows = [item_id(job.id, n) for n in range(2)]
     assert len(shop.app.runner._queue.states(flows)) == 2
 
