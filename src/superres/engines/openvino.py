@@ -11,7 +11,7 @@ import contextlib
 import os
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from superres.engines.base import TileProgram, TileResult
 from superres.engines.cache import CompiledCache
+from superres.engines.network import NetworkProgram
 from superres.errors import EngineError, EngineUnavailable, OutOfMemory
 
 _PRECISIONS = {"f16": ("FP16", ov.Type.f16), "bf16": ("BF16", ov.Type.bf16)}
@@ -126,9 +127,6 @@ class OpenVINOEngine:
         self._workers = ThreadPoolExecutor(self.streams, thread_name_prefix="superres-openvino")
         capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self._precisions = [p for p, (name, _) in _PRECISIONS.items() if name in capabilities]
-        self._identity = "|".join(
-            [ov.__version__, self._core.get_property("CPU", "FULL_DEVICE_NAME"), *capabilities]
-        )
 
     @property
     def precisions(self) -> Sequence[str]:
@@ -152,24 +150,91 @@ class OpenVINOEngine:
         # One at a time: compilation is parallel in itself, and a twin finds the cached result.
         with self._lock:
             try:
-                compiled = self._compile(program, config)
+                compiled = _compiled(program.key, program.build, config, self._cache)
             except RuntimeError as exc:
                 raise _translated(exc) from exc
         return OpenVINOSession(compiled, self.streams, self._workers)
 
-    def _compile(self, program: TileProgram, config: dict[str, Any]) -> ov.CompiledModel:
-        if self._cache is None:
-            return self._core.compile_model(self._core.read_model(program.build()), "CPU", config)
-        key = f"{program.key}|{self._identity}|{sorted(config.items())}"
-        blob = self._cache.get(key)
-        if blob is not None:
+
+class OpenVINONetwork:
+    """A compiled network; one caller at a time, with all the threads it has."""
+
+    def __init__(self, compiled: ov.CompiledModel) -> None:
+        self._request = compiled.create_infer_request()
+        # A graph rewritten for the processor may give an output a second name; both are right.
+        self._names = sorted(name for port in compiled.outputs for name in port.names)
+        self._lock = threading.Lock()
+
+    def __call__(self, image: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+        with self._lock:
             try:
-                return self._core.import_model(blob, "CPU", config)
-            except RuntimeError:
-                self._cache.drop(key)
-        compiled = self._core.compile_model(self._core.read_model(program.build()), "CPU", config)
-        self._cache.put(key, compiled.export_model().getvalue())
-        return compiled
+                self._request.get_input_tensor().data[:] = image
+                self._request.infer()
+                return {name: self._request.get_tensor(name).data.copy() for name in self._names}
+            except RuntimeError as exc:
+                raise _translated(exc) from exc
+
+
+def load_network(
+    program: NetworkProgram, cache: CompiledCache | None = None, threads: int = 0
+) -> OpenVINONetwork:
+    """Load a network of one fixed shape, in float32.
+
+    Args:
+        cache: where the compilation is kept; None keeps none.
+        threads: processors to use; 0 takes all this process may use.
+
+    Raises:
+        EngineUnavailable, OutOfMemory: the runtime refuses the network.
+        WeightsMissing: from ``program.build``.
+    """
+    config: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": threads or physical_threads(),
+        "ENABLE_CPU_PINNING": False,
+    }
+    try:
+        return OpenVINONetwork(_compiled(program.key, program.build, config, cache, program.shape))
+    except RuntimeError as exc:
+        raise _translated(exc) from exc
+
+
+def _compiled(
+    key: str,
+    build: Callable[[], bytes],
+    config: dict[str, Any],
+    cache: CompiledCache | None,
+    shape: tuple[int, ...] | None = None,
+) -> ov.CompiledModel:
+    """The model that ``build`` makes, with its one input of ``shape``, from ``cache`` if there."""
+
+    def compiled() -> ov.CompiledModel:
+        model = _core().read_model(build())
+        if shape is not None:
+            model.reshape(list(shape))
+        return _core().compile_model(model, "CPU", config)
+
+    if cache is None:
+        return compiled()
+    key = f"{key}|{_identity()}|{sorted(config.items())}"
+    blob = cache.get(key)
+    if blob is not None:
+        try:
+            return _core().import_model(blob, "CPU", config)
+        except RuntimeError:
+            cache.drop(key)
+    made = compiled()
+    cache.put(key, made.export_model().getvalue())
+    return made
+
+
+def _identity() -> str:
+    """What a compilation is for: the runtime's version and the processor."""
+    capabilities = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    processor = _core().get_property("CPU", "FULL_DEVICE_NAME")
+    return "|".join([ov.__version__, processor, *capabilities])
 
 
 def _translated(exc: RuntimeError) -> EngineError:
