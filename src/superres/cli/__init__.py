@@ -11,7 +11,18 @@ from typing import Annotated
 
 import typer
 
-from superres.cli import bench, buckets, config, jobs, keys, models, serve, upscale, worker
+from superres.cli import (
+    bench,
+    buckets,
+    config,
+    jobs,
+    keys,
+    models,
+    serve,
+    upscale,
+    weights,
+    worker,
+)
 from superres.cli.edge import Edge, Plain
 
 app = typer.Typer(
@@ -31,6 +42,9 @@ app.command(name="worker", cls=Plain, epilog=worker.EXAMPLES)(worker.worker)
 app.add_typer(jobs.app)
 app.add_typer(keys.app)
 app.add_typer(buckets.app)
+models.app.command(name="add", cls=Plain, epilog=weights.ADD_EXAMPLES)(weights.add)
+models.app.command(name="pull", cls=Plain)(weights.pull)
+models.app.command(name="remove", cls=Plain)(weights.remove)
 app.add_typer(models.app)
 app.command(name="bench", cls=Plain)(bench.bench)
 app.add_typer(config.app)

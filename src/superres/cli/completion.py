@@ -14,6 +14,45 @@ def model_names(incomplete: str) -> Iterator[tuple[str, str]]:
             yield model.name, model.purpose
 
 
+def restorers(incomplete: str) -> Iterator[tuple[str, str]]:
+    """Networks that restore faces and are installed, each with what it is for."""
+    from superres.errors import SuperresError
+    from superres.faces.restore import installed
+    from superres.settings import load
+
+    try:
+        found = installed(load())
+    except SuperresError:  # a setting is wrong; the command itself says so
+        return
+    yield from _matching(incomplete, {each.name: each.purpose for each in found})
+
+
+def published(incomplete: str) -> Iterator[tuple[str, str]]:
+    """Networks that restore faces and can be fetched, each with what it is for."""
+    from superres.models.restorers import list_restorers
+
+    yield from _matching(incomplete, {each.name: each.purpose for each in list_restorers()})
+
+
+def added(incomplete: str) -> Iterator[tuple[str, str]]:
+    """Weights that were added, each with what they are."""
+    from superres.errors import SuperresError
+    from superres.models.installed import WeightsFolder
+    from superres.settings import load
+
+    try:
+        found = WeightsFolder(load().models.weights_dir).list()
+    except SuperresError:
+        return
+    yield from _matching(incomplete, {each.name: each.architecture for each in found})
+
+
+def any_names(incomplete: str) -> Iterator[tuple[str, str]]:
+    """Whatever ``superres models info`` can tell of."""
+    told = dict(added(incomplete)) | dict(published(incomplete)) | dict(model_names(incomplete))
+    yield from told.items()
+
+
 def formats(incomplete: str) -> Iterator[tuple[str, str]]:
     """Formats that are written."""
     yield from _matching(

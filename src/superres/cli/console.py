@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from superres.faces import FaceReport, Tier
 
 
 def error_console() -> Console:
@@ -69,6 +72,18 @@ def shown(path: Path | None) -> str:
 def count(number: int, one: str, many: str | None = None) -> str:
     """``1 file``, ``2 files``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def faces_told(faces: Sequence[FaceReport]) -> str:
+    """``3 faces kept``, ``3 faces: 2 restored, 1 kept``, ``no faces``."""
+    if not faces:
+        return "no faces"
+    words: dict[Tier, str] = {"restored": "restored", "enhanced": "kept", "unchanged": "unchanged"}
+    found = Counter(words[each.tier] for each in faces)
+    told = [f"{found[word]} {word}" for word in words.values() if found[word]]
+    if len(told) > 1:
+        return f"{count(len(faces), 'face')}: {', '.join(told)}"
+    return f"{count(len(faces), 'face')} {next(iter(found))}"
 
 
 def megapixels(pixels: float) -> str:

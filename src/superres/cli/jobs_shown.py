@@ -11,9 +11,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from superres.cli.console import duration, megapixels, output_console, printable
+from superres.cli.console import duration, faces_told, megapixels, output_console, printable
 from superres.cli.credentials import minute
-from superres.jobs import Item, Job, State
+from superres.jobs import Item, ItemResult, Job, State
 
 # Narrower than this, what is less often asked goes below the id.
 _WIDE = 112
@@ -159,8 +159,13 @@ def _item_record(item: Item) -> dict[str, Any]:
         "started_at": _iso(item.started_at),
         "finished_at": _iso(item.finished_at),
         "error": item.error and {"code": item.error.code, "message": item.error.public_message},
-        "result": item.result and asdict(item.result),
+        "result": item.result and _result_record(item.result),
     }
+
+
+def _result_record(result: ItemResult) -> dict[str, Any]:
+    faces = None if result.faces is None else [each.as_record() for each in result.faces]
+    return {**asdict(result), "faces": faces}
 
 
 def _facts(job: Job, names: Mapping[str, str], wait: float) -> list[tuple[str, str]]:
@@ -199,7 +204,8 @@ def _picture(item: Item) -> Text:
         pixels = megapixels(made.width * made.height)
         text.append(
             f"\n{made.source_width}×{made.source_height} → {made.width}×{made.height} "
-            f"{made.format}, {pixels} MP, {made.model}",
+            f"{made.format}, {pixels} MP, {made.model}"
+            + ("" if made.faces is None else f", {faces_told(made.faces)}"),
             "dim",
         )
     elif item.error is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from superres.cli.console import (
     count,
     duration,
+    faces_told,
     megapixels,
     print_error,
     print_json,
@@ -51,13 +52,17 @@ class Reporter:
         json: also print a line per file on standard output.
         quiet: tell people of errors only.
         total: how many files there are to do.
+        faces: whether they are looked for, and so told of.
     """
 
-    def __init__(self, console: Console, *, json: bool, quiet: bool, total: int) -> None:
+    def __init__(
+        self, console: Console, *, json: bool, quiet: bool, total: int, faces: bool = False
+    ) -> None:
         self._console = console
         self._json = json
         self._quiet = quiet
         self._total = total
+        self._faces = faces
         self._done = 0
 
     def finished(self, task: Task, report: FileReport) -> None:
@@ -66,7 +71,8 @@ class Reporter:
         if task.target is None:
             _write_picture(report.data or b"")
         if self._json:
-            print_json(_record(task, report, _DONE))
+            faces = [each.as_record() for each in report.faces] if self._faces else None
+            print_json({**_record(task, report, _DONE), "faces": faces})
         if not self._quiet:
             from rich.text import Text
 
@@ -74,6 +80,8 @@ class Reporter:
             line = Text.assemble(self._mark(("✓ ", "green")), task.name, (" → ", "dim"))
             line.append(result, "bold")
             line.append(f"  {report.out_width} × {report.out_height}", "cyan")
+            if self._faces:
+                line.append(f"  {faces_told(report.faces)}", "magenta" if report.faces else "dim")
             say(self._console, line.append(f"  {duration(report.seconds)}", "dim"))
 
     def failed(self, failure: Failure) -> None:

@@ -57,7 +57,13 @@ class Session:
         how, console = self._how, self._console
         found = self._find(inputs)
         plan = self._plan(found, data)
-        told = report.Reporter(console, json=how.json, quiet=how.quiet, total=len(plan.tasks))
+        told = report.Reporter(
+            console,
+            json=how.json,
+            quiet=how.quiet,
+            total=len(plan.tasks),
+            faces=self._options.with_faces,
+        )
         for failure in plan.failures:
             told.problem(failure)
         for skipped in plan.skipped:

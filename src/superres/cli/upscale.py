@@ -27,6 +27,9 @@ A folder with its subfolders, going on where an earlier run stopped:
 A print: 24 megapixels, as a high-quality JPEG:
   [cyan]superres upscale photo.jpg --megapixels 24 -o print.jpg --quality 95[/cyan]
 
+A photo of people, everybody staying who they are:
+  [cyan]superres upscale party.jpg --face[/cyan]
+
 In a pipe, from standard input to standard output:
   [cyan]curl -s https://example.org/a.jpg | superres upscale - > a.png[/cyan]
 
@@ -38,6 +41,7 @@ See first what would be done, and how long it may take:
 
 _SIZE = "Size (instead of --scale)"
 _MODEL = "Look"
+_FACES = "Faces"
 _OUTPUT = "Result"
 _FILES = "Files"
 _MACHINE = "Machine"
@@ -116,6 +120,35 @@ def upscale(
             help="Let the model shift colours.",
         ),
     ] = False,
+    face: Annotated[
+        bool,
+        typer.Option(
+            "--face",
+            rich_help_panel=_FACES,
+            help="Find faces and keep them recognisable: there the model may not invent. Needs "
+            "nothing to be installed.",
+        ),
+    ] = False,
+    restore: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=_FACES,
+            autocompletion=completion.restorers,
+            help="Make faces anew by an installed network, such as gfpgan; for faces past "
+            "saving, since people may come out as somebody else. Implies --face. To install "
+            "one: superres models pull gfpgan",
+        ),
+    ] = None,
+    restore_strength: Annotated[
+        float | None,
+        typer.Option(
+            metavar="0…1",
+            rich_help_panel=_FACES,
+            help="How much is shown of what --restore makes; 0 is nothing. "
+            "[dim]\\[default: 0.5][/dim]",
+        ),
+    ] = None,
     file_format: Annotated[
         str | None,
         typer.Option(
@@ -254,6 +287,10 @@ stop the others, and no result is ever left half-written.
     chosen = settings.load(config, given)
     where = destination(output, inputs)
     _check_format(where, file_format, quality, lossless)
+    if restore is not None:
+        from superres.faces.restore import check_restorer
+
+        check_restorer(restore, chosen)
     if json and where.stdout:
         raise BadParameter(
             "--json and the picture cannot both go to standard output; name a file with -o."
@@ -271,6 +308,9 @@ stop the others, and no result is ever left half-written.
         model=model or chosen.models.default,
         fidelity=fidelity,
         colour_lock=not no_colour_lock,
+        face=face,
+        restore=restore,
+        **({} if restore_strength is None else {"restore_strength": restore_strength}),
         first_frame=first_frame,
         output=OutputOptions(
             format=file_format, quality=quality, lossless=lossless or None, strip=strip
@@ -297,7 +337,12 @@ def _check(given: dict[str, Any]) -> None:
         raise BadParameter(
             "--resume keeps finished results and --overwrite replaces them; give one of them."
         )
+    if given["restore_strength"] is not None and given["restore"] is None:
+        raise BadParameter(
+            "--restore-strength is how much --restore shows; name a network with --restore, too."
+        )
     ranges: dict[str, tuple[float, float]] = {"scale": (1, 16), "fidelity": (0, 1)}
+    ranges |= {"restore_strength": (0, 1)}
     ranges |= {"quality": (1, 100), "jobs": (1, 64), "width": (1, math.inf)}
     ranges |= {"height": (1, math.inf), "megapixels": (sys.float_info.min, math.inf)}
     for name, (least, most) in ranges.items():
@@ -305,7 +350,8 @@ def _check(given: dict[str, Any]) -> None:
         if value is None or (least <= value <= most and math.isfinite(value)):
             continue
         expected = f"from {least:g} to {most:g}" if most < math.inf else "more than 0"
-        raise BadParameter(f"--{name} must be {expected}, not {value:g}.")
+        option = name.replace("_", "-")
+        raise BadParameter(f"--{option} must be {expected}, not {value:g}.")
 
 
 def _check_format(

@@ -7,10 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from superres.errors import BadParameter
+from superres.faces import FaceReport
 from superres.imageio import OutputOptions, SourceFacts
 from superres.models import ModelDescriptor, get_model
 
 MIN_SCALE, MAX_SCALE, DEFAULT_SCALE = 1.0, 16.0, 4.0
+
+DRAWINGS = ("anime", "anime-video")
+"""Models for pictures whose people are drawn: a face there is lines like all others, and what the
+detector takes for one may be anything. Faces are not looked for."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,10 @@ class UpscaleOptions:
             model alone; None takes the model's default, lowered where the picture is noisy
             or JPEG-damaged (see ``superres.pipeline.damage``).
         colour_lock: hold low-frequency colour to the input's.
+        face: find faces and keep them recognisable (see ``superres.faces``).
+        restore: name of an installed network that restores faces, such as "gfpgan"; implies
+            ``face``.
+        restore_strength: 0…1, how much of what it makes is shown; 0 changes nothing.
         first_frame: take the first frame of an animation or multi-page file.
         output: format, quality and metadata of the file written.
 
@@ -43,6 +52,9 @@ class UpscaleOptions:
     model: str = "general"
     fidelity: float | None = None
     colour_lock: bool = True
+    face: bool = False
+    restore: str | None = None
+    restore_strength: float = 0.5
     first_frame: bool = False
     output: OutputOptions = field(default_factory=OutputOptions)
 
@@ -55,10 +67,17 @@ class UpscaleOptions:
             raise BadParameter(f"scale is {self.scale:g}; it must be 1 to 16.")
         if self.fidelity is not None and not 0 <= self.fidelity <= 1:
             raise BadParameter(f"fidelity is {self.fidelity:g}; it must be 0 to 1.")
+        if not 0 <= self.restore_strength <= 1:
+            raise BadParameter(f"restore_strength is {self.restore_strength:g}; it must be 0 to 1.")
         for name in ("width", "height", "megapixels"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise BadParameter(f"{name} is {value:g}; it must be more than 0.")
+
+    @property
+    def with_faces(self) -> bool:
+        """Whether faces are looked for: never in drawings."""
+        return looked_for(self.descriptor) and (self.face or self.restore is not None)
 
     @property
     def descriptor(self) -> ModelDescriptor:
@@ -129,6 +148,7 @@ class FileReport:
         peak_memory: largest resident size of this process so far, bytes; 0 if unknown.
         quality: that the result is stored with, 1…100; 100 without loss.
         facts: about the source as it is stored.
+        faces: those that were found, largest first; empty if nobody asked.
     """
 
     source: Path | None
@@ -149,6 +169,12 @@ class FileReport:
     peak_memory: int
     quality: int
     facts: SourceFacts
+    faces: tuple[FaceReport, ...] = ()
+
+
+def looked_for(model: ModelDescriptor) -> bool:
+    """Whether faces are looked for in pictures that ``model`` is for, if somebody asks."""
+    return model.name not in DRAWINGS
 
 
 def target_size(width: int, height: int, options: UpscaleOptions) -> tuple[int, int, float]:

@@ -65,6 +65,8 @@ class Pass:
         plan: from :func:`plan_pass`.
         sessions: where programs are loaded.
         precision: to run in; a tile that fails its checks is run again in f32.
+        on_guard: told of tiles whose colour the guard had to mend, and of where in their
+            windows networks ran away, ``(h, w)``.
     """
 
     def __init__(
@@ -74,10 +76,11 @@ class Pass:
         plan: Plan,
         sessions: Sessions,
         precision: str,
+        on_guard: Callable[[Tile, NDArray[np.bool_]], None] | None = None,
     ) -> None:
         channels = source.shape[2]
         self._source, self._plan, self._sessions = source, plan, sessions
-        self._precision = precision
+        self._precision, self._on_guard = precision, on_guard
         self._has_alpha = channels in (2, 4)
         self._recipe = replace(
             recipe,
@@ -162,7 +165,11 @@ class Pass:
         return _Job(tile, image, session.submit(image), alpha, alpha_image, alpha_result)
 
     def _finished(self, job: _Job) -> NDArray[Any]:
-        pixels = self._checked(job.image, self._recipe, job.colour.result()).pixels
+        first = job.colour.result()
+        result = self._checked(job.image, self._recipe, first)
+        if self._on_guard is not None and result.errors is None:
+            self._on_guard(job.tile, _run_away(first, self._recipe))
+        pixels = result.pixels
         keep_flat(pixels, job.image)
         if job.alpha is None:
             return pixels
@@ -221,8 +228,12 @@ def _planes(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _runs_away(result: TileResult, recipe: Recipe) -> bool:
-    """Whether some network of the recipe needs its guard here. NaN counts as running away."""
-    if result.errors is None:
-        return False
+    """Whether some network of the recipe needs its guard here."""
+    return result.errors is not None and bool(_run_away(result, recipe).any())
+
+
+def _run_away(result: TileResult, recipe: Recipe) -> NDArray[np.bool_]:
+    """Where some network of the recipe needs its guard, ``(h, w)``. NaN counts as that."""
+    assert result.errors is not None
     limits = np.array(recipe.guards, np.float32)[: len(result.errors), None, None]
-    return not bool((result.errors <= limits).all())
+    return np.asarray(~(result.errors <= limits).all(0))

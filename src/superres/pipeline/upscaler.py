@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superres.engines.base import Engine
+from superres.engines.cache import CompiledCache
 from superres.engines.select import select_engine
 from superres.errors import EngineUnavailable
+from superres.faces import FaceReport
+from superres.faces.detect import Detector
+from superres.faces.paste import restore_faces
+from superres.faces.restore import Restorers
 from superres.imageio import (
     Canvas,
     Header,
@@ -28,51 +34,24 @@ from superres.imageio import (
     encode,
     quality_of,
     read_header,
-    release_pages,
     resize,
     set_threads,
     source_facts,
 )
-from superres.models import FAITHFUL, get_model
-from superres.models.recipe import Recipe, make_recipe, pass_scales
+from superres.models.recipe import make_recipe
 from superres.pipeline.arrays import as_picture
 from superres.pipeline.damage import adapted_fidelity
-from superres.pipeline.options import Estimate, FileReport, UpscaleOptions, target_size
-from superres.pipeline.passes import MEMORY_SHARE, Pass, plan_pass
+from superres.pipeline.faces import Faces, Restore
+from superres.pipeline.options import Estimate, FileReport, UpscaleOptions
+from superres.pipeline.passes import MEMORY_SHARE
 from superres.pipeline.reporter import IsCancelled, OnProgress, Reporter
 from superres.pipeline.sessions import Sessions
 from superres.pipeline.speed import Speed
+from superres.pipeline.work import DECODED, ENCODE_FROM, Work, plan, run
 from superres.settings import Settings
-from superres.tiling.plan import Plan
 
 BASE_MEMORY = 200 << 20
 """Resident size of the process with its libraries loaded and nothing done, measured."""
-
-_DECODED, _ENCODE_FROM = 0.01, 0.9
-"""Shares of the progress bar: decoding ends at the first, encoding starts at the second."""
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What will be done to a picture, decided before it starts."""
-
-    out_width: int
-    out_height: int
-    fidelity: float
-    recipes: tuple[Recipe, ...]
-    plans: tuple[Plan, ...]
-
-    @property
-    def passes(self) -> tuple[int, ...]:
-        return tuple(recipe.scale for recipe in self.recipes)
-
-    @property
-    def costs(self) -> list[float]:
-        """Million multiply-accumulates of each pass."""
-        return [
-            plan.cost * recipe.mmac_per_pixel
-            for plan, recipe in zip(self.plans, self.recipes, strict=True)
-        ]
 
 
 class Upscaler:
@@ -94,6 +73,11 @@ class Upscaler:
         self._sessions = Sessions(self.engine, working)
         self._speed = Speed(self.settings.engine.cache_dir)
         self._limits = Limits(**asdict(self.settings.limits))
+        kept = self.settings.engine
+        self._detector = Detector(
+            CompiledCache(kept.cache_dir, kept.cache_size), threads=kept.threads
+        )
+        self._restorers = Restorers(self.settings)
         if self.settings.engine.threads:
             set_threads(self.settings.engine.threads)
 
@@ -106,6 +90,7 @@ class Upscaler:
     def close(self) -> None:
         """Let the loaded networks go. Safe to repeat."""
         self._sessions.close()
+        self._restorers.close()
 
     def upscale_file(
         self,
@@ -138,16 +123,20 @@ class Upscaler:
         # Refused sizes, formats and limits are found on the header, before any work.
         header = read_header(source, self._limits)
         work = self._plan(header, options)
+        self._check_restorer(options)
         file_format = self._check_format(header, options, target, work)
         report = Reporter(on_progress, cancelled)
         with ExitStack() as stack:
             scratch = stack.enter_context(Scratch(self.settings.engine.scratch_dir))
             picture = decode(source, self._limits, scratch, first_frame=options.first_frame)
             facts = source_facts(picture)
-            report("decode", _DECODED)
+            report("decode", DECODED)
             work = self._adapted(work, picture.pixels, options)
+            faces = self._faces(work, picture.pixels, options, facts.quality, report)
             begun = time.perf_counter()
-            canvas = self._run(picture.pixels, work, scratch, stack, report)
+            canvas = run(
+                picture.pixels, work, faces, self._sessions, self.precision, scratch, stack, report
+            )
             inference = time.perf_counter() - begun
             output = complete_options(header, file_format, options.output)
             data = encode(
@@ -156,9 +145,11 @@ class Upscaler:
                 target,
                 file_format,
                 output,
-                on_progress=lambda f: report("encode", _ENCODE_FROM + (1 - _ENCODE_FROM) * f),
+                on_progress=lambda f: report("encode", ENCODE_FROM + (1 - ENCODE_FROM) * f),
             )
-        self._speed.record(self._speed_key(options), sum(work.costs), inference)
+        if options.restore is None:  # how long that takes hangs on other things
+            cost = sum(work.costs) + (faces.cost if faces else 0)
+            self._speed.record(self._speed_key(options), cost, inference)
         return FileReport(
             source=source if isinstance(source, Path) else None,
             target=target,
@@ -178,6 +169,7 @@ class Upscaler:
             peak_memory=_peak_memory(),
             quality=quality_of(output, file_format),
             facts=facts,
+            faces=faces.reports if faces else (),
         )
 
     def upscale_pixels(
@@ -185,6 +177,7 @@ class Upscaler:
         pixels: NDArray[Any],
         options: UpscaleOptions | None = None,
         *,
+        on_faces: Callable[[tuple[FaceReport, ...]], None] | None = None,
         on_progress: OnProgress | None = None,
         cancelled: IsCancelled | None = None,
     ) -> NDArray[Any]:
@@ -194,6 +187,9 @@ class Upscaler:
             pixels: ``(h, w)``, ``(h, w, 1)``, ``(h, w, 2)`` grey + alpha, ``(h, w, 3)`` RGB or
                 ``(h, w, 4)`` RGBA; uint8 0…255, uint16 0…65535 or float32 0…1, alpha not
                 premultiplied.
+            options: what to do; those of files mean nothing here.
+            on_faces: told of the faces found, if they are looked for, and of what was done.
+            on_progress, cancelled: as for :meth:`upscale_file`.
 
         Returns:
             An array of the same dtype and number of dimensions, on scratch disk (a
@@ -209,16 +205,22 @@ class Upscaler:
         header = Header("array", width, height, channels, 8 if source.dtype == np.uint8 else 16)
         self._limits.check_size(width, height)
         work = self._plan(header, options)
+        self._check_restorer(options)
         report = Reporter(on_progress, cancelled)
         with ExitStack() as stack:
             scratch = stack.enter_context(Scratch(self.settings.engine.scratch_dir))
             work = self._adapted(work, source, options)
-            canvas = self._run(source, work, scratch, stack, report)
+            faces = self._faces(work, source, options, 0, report)
+            canvas = run(
+                source, work, faces, self._sessions, self.precision, scratch, stack, report
+            )
             if (canvas.width, canvas.height) != (work.out_width, work.out_height):
                 size = (work.out_height, work.out_width, channels)
                 resized = stack.enter_context(Canvas(*size, source.dtype, scratch))
                 resized.fill_from(resize(canvas.image(), work.out_width, work.out_height))
                 canvas = resized
+            if on_faces is not None and options.with_faces:
+                on_faces(faces.reports if faces else ())
             report("encode", 1.0)
             result = canvas.array(read_only=False).astype(pixels.dtype, copy=False)
         return result[..., 0] if pixels.ndim == 2 else result
@@ -252,8 +254,8 @@ class Upscaler:
         size = header.channels * header.bits // 8
         streams = self.engine.streams
         tiles = [
-            plan.window[0] * plan.window[1] * recipe.bytes_per_pixel * streams
-            for plan, recipe in zip(work.plans, work.recipes, strict=True)
+            each.window[0] * each.window[1] * recipe.bytes_per_pixel * streams
+            for each, recipe in zip(work.plans, work.recipes, strict=True)
         ]
         scratch, scale = 0, 1
         for recipe in work.recipes:
@@ -277,38 +279,11 @@ class Upscaler:
         fidelity = options.effective_fidelity
         return f"{self.engine.device}:{self.precision}:{options.model}:{0 < fidelity < 1}"
 
-    def _plan(self, header: Header, options: UpscaleOptions) -> _Work:
-        out_width, out_height, scale = target_size(header.width, header.height, options)
-        self._limits.check_output(out_width, out_height)
-        fidelity = options.effective_fidelity
-        recipes: list[Recipe] = []
-        plans: list[Plan] = []
-        height, width = header.height, header.width
-        for step in pass_scales(options.descriptor, fidelity, scale):
-            if recipes and fidelity > 0:
-                # What the first pass made is clean: the faithful network alone enlarges it
-                # as well as the model would, without inventing upon invention, and cheaply.
-                recipe = make_recipe(
-                    get_model(FAITHFUL), step, 1.0, colour_lock=options.colour_lock
-                )
-            else:
-                recipe = make_recipe(
-                    options.descriptor, step, fidelity, colour_lock=options.colour_lock
-                )
-            recipes.append(recipe)
-            plans.append(
-                plan_pass(
-                    recipe,
-                    (height, width, header.channels),
-                    self.engine.streams,
-                    self.settings.engine.memory_ceiling,
-                )
-            )
-            height, width = height * step, width * step
-        self._limits.check_output(width, height)
-        return _Work(out_width, out_height, fidelity, tuple(recipes), tuple(plans))
+    def _plan(self, header: Header, options: UpscaleOptions) -> Work:
+        ceiling = self.settings.engine.memory_ceiling
+        return plan(header, options, self._limits, self.engine.streams, ceiling)
 
-    def _adapted(self, work: _Work, pixels: NDArray[Any], options: UpscaleOptions) -> _Work:
+    def _adapted(self, work: Work, pixels: NDArray[Any], options: UpscaleOptions) -> Work:
         """Lower the default fidelity if the picture is damaged; this concerns the first pass."""
         if options.fidelity is not None:
             return work
@@ -317,8 +292,49 @@ class Upscaler:
         first = make_recipe(options.descriptor, step, fidelity, colour_lock=options.colour_lock)
         return replace(work, fidelity=fidelity, recipes=(first, *work.recipes[1:]))
 
+    def _faces(
+        self,
+        work: Work,
+        pixels: NDArray[Any],
+        options: UpscaleOptions,
+        quality: int,
+        report: Reporter,
+    ) -> Faces | None:
+        """The faces of ``pixels``, if somebody asked and there are any."""
+        if not options.with_faces:
+            return None
+        wanted = self.settings.faces
+        found = self._detector.find(
+            pixels, most=wanted.most, threshold=wanted.threshold, check=report.check
+        )
+        if not found:
+            return None
+        return Faces(
+            found,
+            pixels,
+            work.recipes[0],
+            quality,
+            self._sessions,
+            self.precision,
+            self.settings.engine.memory_ceiling,
+            self._restore(options),
+        )
+
+    def _check_restorer(self, options: UpscaleOptions) -> None:
+        if options.restore is not None:
+            self._restorers.check(options.restore)
+
+    def _restore(self, options: UpscaleOptions) -> Restore | None:
+        """Tier 2, if somebody asked for it; loads its network."""
+        if options.restore is None or not options.restore_strength:
+            return None
+        restorer, strength = self._restorers.get(options.restore), options.restore_strength
+        return lambda canvas, scale, faces, check: restore_faces(
+            canvas, scale, faces, restorer, strength, check
+        )
+
     def _check_format(
-        self, header: Header, options: UpscaleOptions, target: Path | None, work: _Work
+        self, header: Header, options: UpscaleOptions, target: Path | None, work: Work
     ) -> str:
         size = work.out_width, work.out_height
         suffix = target.suffix if target is not None else None
@@ -327,46 +343,6 @@ class Upscaler:
         check_target(file_format, *size, header.channels, flattened=flattened)
         replace(options.output, format=file_format)  # options that contradict the format
         return file_format
-
-    def _run(
-        self,
-        pixels: NDArray[Any],
-        work: _Work,
-        scratch: Scratch,
-        stack: ExitStack,
-        report: Reporter,
-    ) -> Canvas:
-        """All passes; returns the canvas of the last one, open until ``stack`` ends."""
-        total, before = sum(work.costs), 0.0
-        canvas: Canvas | None = None
-        for recipe, plan, cost in zip(work.recipes, work.plans, work.costs, strict=True):
-            height, width = plan.height * recipe.scale, plan.width * recipe.scale
-            result = stack.enter_context(
-                Canvas(height, width, pixels.shape[2], pixels.dtype, scratch)
-            )
-
-            def on_tile(
-                done: int,
-                *,
-                source: NDArray[Any] = pixels,
-                plan: Plan = plan,
-                cost: float = cost,
-                before: float = before,
-            ) -> None:
-                if done % len(plan.columns) == 0:
-                    release_pages(source)
-                share = (before + cost * done / len(plan)) / total
-                report("upscale", _DECODED + (_ENCODE_FROM - _DECODED) * share)
-
-            Pass(pixels, recipe, plan, self._sessions, self.precision).run(
-                result, on_tile, report.check
-            )
-            before += cost
-            if canvas is not None:
-                canvas.close()
-            canvas, pixels = result, result.array()
-        assert canvas is not None
-        return canvas
 
 
 def _choose_precision(wanted: str, engine: Engine) -> str:

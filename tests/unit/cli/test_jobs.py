@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from superres.cli import jobs_shown
 from superres.cli.jobs_shown import age
-from superres.jobs import Callback, Job
+from superres.faces import Face, FaceReport
+from superres.jobs import Callback, Item, ItemResult, Job, State
 from tests.e2e.fleet import Fleet, fleet
 from tests.unit.cli.calls import Result
 from tests.unit.cli.calls import Run as Call
@@ -345,3 +347,23 @@ def test_without_the_servers_libraries(now: Call, monkeypatch: pytest.MonkeyPatc
     done = now("list")
     assert done.code == 1
     assert 'pip install "superres[server]"' in done.told
+
+
+def test_faces_of_a_job() -> None:
+    points = ((8.0, 30.0), (24.0, 30.5), (16.0, 38.0), (9.0, 46.0), (23.0, 46.0))
+    faces = (FaceReport(Face(-3.26, 10.5, 40.0, 52.0, 0.93125, points), "enhanced"),)
+    made = ItemResult(
+        "b" * 32, "p.png", "png", "image/png", 8, 6, 4, 3, 9, "general", 0.5, 0, 2, 1, 0, faces
+    )
+    item = Item(0, "p", State.DONE, "done", 1.0, 1, None, made, 1.0, 5.0, 6.0)
+    job = Job("id", "v1", "", State.DONE, 5, [item], {}, 4.0, 5.0, 6.0, 9.0, 3, now=7.0)
+    (told,) = jobs_shown.as_record(job, {})["items"]
+    assert told["result"]["faces"] == [
+        {
+            "box": {"x": -3.3, "y": 10.5, "width": 40.0, "height": 52.0},
+            "score": 0.931,
+            "tier": "enhanced",
+        }
+    ]
+    assert json.dumps(told)
+    assert jobs_shown._picture(item).plain.endswith("general, 1 face kept")

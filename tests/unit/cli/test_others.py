@@ -9,9 +9,11 @@ import pytest
 
 import superres
 from superres.models import list_models
+from superres.models.restorers import list_restorers
 from tests.unit.cli.calls import Run, draw
 
 MODELS = [model.name for model in list_models()]
+RESTORERS = [each.name for each in list_restorers()]
 
 
 def test_version(run: Run) -> None:
@@ -66,7 +68,8 @@ def test_models_list(run: Run, monkeypatch: pytest.MonkeyPatch, width: int) -> N
 
 def test_models_in_json(run: Run) -> None:
     records = json.loads(run("models", "list", "--json").out)
-    assert [record["name"] for record in records] == MODELS
+    assert [record["name"] for record in records if record["kind"] == "enlarge"] == MODELS
+    assert [record["name"] for record in records if record["kind"] == "faces"] == RESTORERS
     info = json.loads(run("models", "info", "general", "--json").out)
     assert info == next(record for record in records if record["name"] == "general")
     assert len(info["weights"][0]["sha256"]) == 64
@@ -140,7 +143,9 @@ def test_bench(run: Run) -> None:
         ("superres upscale a.jpg --format ", ["png", "jpeg", "webp", "tiff"]),
         ("superres upscale a.jpg --precision b", ["bf16"]),
         ("superres upscale a.jpg --device c", ["cpu"]),
-        ("superres models info ", MODELS),
+        ("superres models info ", MODELS + RESTORERS),
+        ("superres models pull g", ["gfpgan"]),
+        ("superres models remove ", []),
         (
             "superres ",
             ["upscale", "serve", "worker", "jobs", "keys", "buckets", "models", "bench", "config"],

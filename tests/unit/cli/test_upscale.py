@@ -12,6 +12,8 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
+from superres.cli.console import faces_told
+from superres.faces import Face, FaceReport
 from superres.pipeline import Upscaler
 from tests.unit.cli.calls import Run, draw, names, size_of
 
@@ -508,9 +510,74 @@ def test_json(run: Run) -> None:
         "precision": "f32",
     }
     assert {name: record[name] for name in expected} == expected
-    rest = ["device", "inference_seconds", "peak_memory", "seconds"]
+    rest = ["device", "faces", "inference_seconds", "peak_memory", "seconds"]
     assert sorted(set(record) - set(expected)) == rest
     assert record["seconds"] >= record["inference_seconds"] >= 0
+    assert record["faces"] is None  # nobody asked
+
+
+def test_faces_are_told_of(run: Run, portrait: bytes) -> None:
+    Path("portrait.png").write_bytes(portrait)
+    draw("wall.png")
+    done = run("upscale", "portrait.png", "wall.png", "--face", "-s", "2", "--json")
+    assert "portrait_x2.png  400 × 440  1 face kept  " in done.err
+    assert "wall_x2.png  24 × 16  no faces  " in done.err
+    with_one, without = done.records
+    assert without["faces"] == []
+    (face,) = with_one["faces"]
+    assert set(face) == {"box", "score", "tier"}
+    assert face["tier"] == "enhanced"
+    box = face["box"]
+    assert box["x"] < 72 < box["x"] + box["width"]
+    assert box["y"] < 122 < box["y"] + box["height"]
+
+
+def test_faces_are_not_told_of_if_nobody_asked(run: Run, portrait: bytes) -> None:
+    Path("portrait.png").write_bytes(portrait)
+    assert "face" not in run("upscale", "portrait.png", "-s", "2").err
+
+
+@pytest.mark.parametrize(
+    ("tiers", "told"),
+    [
+        ("", "no faces"),
+        ("e", "1 face kept"),
+        ("eee", "3 faces kept"),
+        ("rr", "2 faces restored"),
+        ("u", "1 face unchanged"),
+        ("erru", "4 faces: 2 restored, 1 kept, 1 unchanged"),
+    ],
+)
+def test_faces_in_words(tiers: str, told: str) -> None:
+    points = ((8.0, 30.0), (24.0, 30.5), (16.0, 38.0), (9.0, 46.0), (23.0, 46.0))
+    face = Face(0, 0, 32, 64, 0.9, points)
+    named = {"e": "enhanced", "r": "restored", "u": "unchanged"}
+    assert faces_told([FaceReport(face, named[tier]) for tier in tiers]) == told
+
+
+def test_a_network_that_is_not_installed(run: Run) -> None:
+    draw("a.png")
+    done = run("upscale", "a.png", "--restore", "gfpgan")
+    assert done.code == 1
+    assert "superres models pull gfpgan" in done.told
+    assert names(Path()) == ["a.png"]
+    missing = run("upscale", "a.png", "--restore", "gfpgam")
+    assert "did you mean 'gfpgan'?" in missing.told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--restore-strength", "0.5"], "name a network with --restore, too"),
+        (["--restore", "gfpgan", "--restore-strength", "1.5"], "--restore-strength must be from 0"),
+        (["--restore", "gfpgan", "--restore-strength", "nan"], "--restore-strength must be from 0"),
+    ],
+)
+def test_restoring_is_not_understood(run: Run, words: list[str], told: str) -> None:
+    draw("a.png")
+    done = run("upscale", "a.png", *words)
+    assert done.code == 2
+    assert told in done.told
 
 
 def test_plain_lines_where_there_is_no_terminal(run: Run) -> None:
