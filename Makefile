@@ -18,6 +18,8 @@ SCALE ?= 4
 BENCH ?= --quick
 # Processes that test; each may hold the networks, which is why there are four at most.
 WORKERS ?= logical
+# All but torch, which from the index is a build for CUDA of 5 GB.
+LOCKED_EXTRAS := pillow server postgres redis
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -59,7 +61,7 @@ picture-named:
 
 lock: $(RUNTIME) ## renew requirements/*.txt after a change of pyproject.toml; ARGS=--upgrade takes newer versions
 	$(PIP_INSTALL) uv==$(UV_VERSION)
-	$(LOCK) --all-extras --group dev --output-file requirements/dev.txt pyproject.toml
+	$(LOCK) $(addprefix --extra ,$(LOCKED_EXTRAS)) --group dev --output-file requirements/dev.txt pyproject.toml
 	$(LOCK) --constraint requirements/dev.txt --extra server --output-file requirements/runtime.txt pyproject.toml
 	$(LOCK) --constraint requirements/dev.txt --output-file requirements/build.txt --group build
 

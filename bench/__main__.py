@@ -26,6 +26,7 @@ PROGRAMS = (
     "memory",
     "fidelity",
     "guard",
+    "faces",
     "published",
     "load",
     "jobs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,7 @@ def isolated_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
             if name.startswith("SUPERRES_") and not name.startswith("SUPERRES_TEST_"):
                 patch.delenv(name)
         patch.setenv("SUPERRES_ENGINE__CACHE_DIR", str(cache))
+        patch.setenv("SUPERRES_MODELS__WEIGHTS_DIR", str(tmp_path_factory.mktemp("weights")))
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield cache
 
@@ -61,6 +63,16 @@ def photos() -> dict[str, NDArray[np.uint8]]:
     for picture in pictures.values():
         picture.setflags(write=False)
     return pictures
+
+
+@pytest.fixture(scope="session")
+def portrait(photos: dict[str, NDArray[np.uint8]]) -> bytes:
+    """A PNG of 200 x 220 pixels with one face, whose middle is at about (72, 122)."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(photos["astronaut"][:220, 150:350]).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 @pytest.fixture(scope="session")

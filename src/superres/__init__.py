@@ -53,6 +53,7 @@ from superres.errors import (
 )
 
 if TYPE_CHECKING:
+    from superres.faces import Face, FaceReport
     from superres.library import Upscaler, upscale
     from superres.pipeline.options import Progress
 
@@ -71,6 +72,8 @@ __all__ = [
     "DeadlineExceeded",
     "EngineError",
     "EngineUnavailable",
+    "Face",
+    "FaceReport",
     "ImageTooLarge",
     "ImageTooSmall",
     "InputError",
@@ -104,6 +107,8 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Face": "superres.faces",
+    "FaceReport": "superres.faces",
     "Progress": "superres.pipeline.options",
     "Upscaler": "superres.library",
     "upscale": "superres.library",

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superres.errors import BadParameter
+from superres.faces import FaceReport
 from superres.imageio import OutputOptions
-from superres.pipeline import Progress, UpscaleOptions
+from superres.pipeline import FileReport, Progress, UpscaleOptions
 from superres.pipeline import Upscaler as Pipeline
 from superres.pipeline.options import result_name
 from superres.settings import load
@@ -42,6 +43,10 @@ class How(TypedDict, total=False):
     lossless: bool | None
     strip: bool
     first_frame: bool
+    face: bool
+    restore: str | None
+    restore_strength: float
+    on_faces: Callable[[tuple[FaceReport, ...]], None] | None
     on_progress: Callable[[Progress], None] | None
     cancelled: Callable[[], bool] | None
 
@@ -120,6 +125,7 @@ class Upscaler:
             "cancelled": how.get("cancelled"),
         }
         stored = {k: how.get(k) for k in ("format", "quality", "lossless")}
+        faces = {k: v for k, v in how.items() if k in ("face", "restore", "restore_strength")}
         options = UpscaleOptions(
             scale=scale,
             width=how.get("width"),
@@ -127,18 +133,28 @@ class Upscaler:
             megapixels=how.get("megapixels"),
             first_frame=how.get("first_frame", False),
             output=OutputOptions(**stored, strip=how.get("strip", False)),  # type: ignore[arg-type]
+            **faces,  # type: ignore[arg-type]
             **self._options,
         )
-        output = how.get("output")
+        output, on_faces = how.get("output"), how.get("on_faces")
+
+        def tell(report: FileReport) -> None:
+            if on_faces is not None and options.with_faces:
+                on_faces(report.faces)
+
         if isinstance(image, str | os.PathLike):
             source = Path(image)
             target = Path(output) if output is not None else self._beside(source, options)
-            self._pipeline.upscale_file(source, target, options, **hooks)
+            tell(self._pipeline.upscale_file(source, target, options, **hooks))
             return target
         if output is not None:
             raise BadParameter("output goes with a path; what comes back here is yours to save.")
         if isinstance(image, bytes | bytearray | memoryview):
-            return self._pipeline.upscale_file(bytes(image), None, options, **hooks).data
+            report = self._pipeline.upscale_file(bytes(image), None, options, **hooks)
+            tell(report)
+            return report.data
+        if on_faces is not None and options.with_faces:
+            hooks["on_faces"] = on_faces
         pillow = sys.modules.get("PIL.Image")
         if pillow is not None and isinstance(image, pillow.Image):
             return self._pillow(image, options, hooks)
@@ -242,8 +258,12 @@ def upscale(
             ``output``: file to write (for a path; replaced if it is there). ``format``
             ("png", "jpeg", "webp", "tiff"), ``quality`` (1…100), ``lossless``, ``strip``: how
             files are stored.
-            ``first_frame``: take the first frame of an animation. ``on_progress``: called with
-            :class:`superres.Progress`. ``cancelled``: asked between tiles, True stops.
+            ``first_frame``: take the first frame of an animation. ``face``: find faces and keep
+            them recognisable; ``restore``: name of an installed network that makes them anew,
+            ``restore_strength`` (0…1): how much of that is shown. ``on_faces``: called with a
+            tuple of :class:`superres.FaceReport`, the largest face first, if they are looked
+            for. ``on_progress``: called with :class:`superres.Progress`. ``cancelled``: asked
+            between tiles, True stops.
 
     Returns:
         The enlarged picture, of exactly round(w·scale) × round(h·scale) pixels.

@@ -266,3 +266,17 @@ def test_closing_at_once(kind, tmp_path):
             with pytest.raises(Cancelled):
                 running.future.result(0)
         assert not any(work.target.exists() for work in works)
+
+
+def test_faces_are_looked_for_and_reported(shared, tmp_path, portrait):
+    source = tmp_path / "portrait.png"
+    source.write_bytes(portrait)
+    plain = shared.submit(Work(source, tmp_path / "a.png", UpscaleOptions(scale=2)))
+    asked = shared.submit(Work(source, tmp_path / "b.png", UpscaleOptions(scale=2, face=True)))
+    assert plain.future.result(60).report.faces == ()
+    (found,) = asked.future.result(60).report.faces
+    face = found.face
+    assert found.tier == "enhanced"
+    assert face.x < 72 < face.x + face.width
+    assert face.y < 122 < face.y + face.height
+    assert 0.865 <= face.score <= 1

@@ -163,6 +163,8 @@ FIELDS = {
     "strip": SCALARS,
     "first_frame": SCALARS,
     "colour_lock": SCALARS,
+    "restore": SCALARS | st.sampled_from(["gfpgan", "codeformer", "../gfpgan"]),
+    "restore_strength": SCALARS,
 }
 
 
@@ -274,7 +276,7 @@ def test_credentials_at_aws(
 
 
 @fuzzed(150)
-@given(body=bodies(objects(*(name for name in FIELDS if name != "face"))))
+@given(body=bodies(objects(*FIELDS)))
 def test_json_at_v1(service: Service, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
     of_v1(service.http.post("/v1/upscale", content=body, headers=headers))

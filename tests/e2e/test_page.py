@@ -826,6 +826,58 @@ def test_an_access_token(open_page: Open, server: PageServer, tmp_path: Path, br
     context.close()
 
 
+def test_faces(open_page: Open, portrait: bytes, tmp_path: Path) -> None:
+    page = open_page()
+    switch = page.get_by_role("switch", name="Faces")
+    expect(switch).to_be_checked()
+    people = tmp_path / "people.png"
+    people.write_bytes(portrait)
+    page.get_by_role("radio", name="2 ×", exact=True).check()
+    page.locator("#files").set_input_files(people)
+    compared(page)
+    found = page.get_by_role("button", name="1 face kept")
+    expect(found).to_be_visible()
+
+    # Where it is: while the pointer is there, or for good.
+    frame = page.locator("#marks i")
+    expect(frame).to_be_hidden()
+    found.hover()
+    expect(frame).to_be_visible()
+    box, image = frame.bounding_box(), page.locator("#after img").bounding_box()
+    zoom = image["width"] / 200
+    x, y = (box["x"] - image["x"]) / zoom, (box["y"] - image["y"]) / zoom
+    assert x < 72 < x + box["width"] / zoom
+    assert y < 122 < y + box["height"] / zoom
+    page.mouse.move(0, 0)
+    expect(frame).to_be_hidden()
+    found.click()
+    page.mouse.move(0, 0)
+    expect(found).to_have_attribute("aria-pressed", "true")
+    page.locator("#viewport").hover()
+    page.mouse.wheel(0, -300)
+    page.wait_for_timeout(100)
+    larger, zoomed = page.locator("#after img").bounding_box(), frame.bounding_box()
+    assert larger["width"] > image["width"] * 1.2
+    assert zoomed["width"] / larger["width"] == pytest.approx(box["width"] / image["width"], 0.02)
+
+    # Together with another, as a job; then without.
+    wall = picture(tmp_path / "wall.png", 40, 30)
+    page.locator("#files").set_input_files([people, wall])
+    all_done(page, 3)
+    row(page, "wall.png").locator(".pick").click()
+    expect(page.get_by_role("button", name="no faces found")).to_be_disabled()
+    switch.uncheck()
+    row(page, "people.png").last.locator(".pick").click()
+    expect(found).to_be_visible()
+    page.get_by_role("button", name="Enlarge again").click()
+    all_done(page, 4)
+    row(page, "people.png").last.locator(".pick").click()
+    compared(page)
+    expect(page.locator("#faces-found")).to_be_hidden()
+    page.get_by_role("radio", name="Drawing or anime").check()
+    expect(switch).to_be_disabled()
+
+
 def test_a_busy_server_and_one_that_goes_away(browser, tmp_path: Path) -> None:
     environ = {"SUPERRES_WORKERS__CONCURRENCY": "1", "SUPERRES_WORKERS__QUEUE": "0"}
     with serving(tmp_path / "server", pause=0.2, environ=environ) as small:
@@ -894,6 +946,9 @@ def test_words_and_events(open_page: Open) -> None:
             ],
             gathered: [count(1, 1), count(1, 0), count(9, 9, 9), count(1, 1, 1, 0), count(99, 0)],
             enlarged: [words.enlarged(3, 2.5), words.enlarged(1, 1)],
+            faces: ["", "e", "eee", "eru"].map((tiers) => words.faces([...tiers].map((tier) => ({
+              tier: {e: "enhanced", r: "restored", u: "unchanged"}[tier],
+            })))),
           };
         }"""
     )
@@ -918,6 +973,12 @@ def test_words_and_events(open_page: Open) -> None:
         "waits": [[7, 9, 12], [12, 12, 12], [0, 2.4, 12], [None, None, None]],
         "gathered": [2, None, 2, 3, 1],
         "enlarged": [8, 1],
+        "faces": [
+            "no faces found",
+            "1 face kept",
+            "3 faces kept",
+            "3 faces: 1 restored, 1 kept, 1 unchanged",
+        ],
     }
 
 

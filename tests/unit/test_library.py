@@ -23,6 +23,7 @@ from superres.errors import (
     OutputError,
     SuperresError,
     UnsupportedFormat,
+    WeightsMissing,
 )
 from superres.settings import EngineSettings, Settings
 
@@ -325,3 +326,41 @@ def test_a_transparent_colour_becomes_transparency(mode, key):
     assert result.mode == {"RGB": "RGBA", "L": "LA"}[mode]
     assert (alpha[:, :12] == 0).all()
     assert (alpha[:, 12:] == 255).all()
+
+
+# ------------------------------------------------------------------- faces
+
+
+def test_faces_are_told_of(portrait, tmp_path):
+    path = tmp_path / "portrait.png"
+    path.write_bytes(portrait)
+    told = []
+    for image in (path, portrait):
+        superres.upscale(image, 2, face=True, on_faces=told.append)
+    assert told[0] == told[1]
+    ((found,), _) = told
+    assert isinstance(found, superres.FaceReport)
+    assert isinstance(found.face, superres.Face)
+    assert found.tier == "enhanced"
+    assert found.face.x < 72 < found.face.x + found.face.width
+    superres.upscale(portrait, 2, on_faces=told.append)
+    assert len(told) == 2  # nobody asked
+
+
+def test_faces_of_arrays_and_pillow_pictures(portrait):
+    pillow = Image.open(io.BytesIO(portrait))
+    told = []
+    enlarged = superres.upscale(np.asarray(pillow), 2, face=True, on_faces=told.append)
+    superres.upscale(pillow, 2, face=True, on_faces=told.append)
+    assert enlarged.shape == (440, 400, 3)
+    assert [len(faces) for faces in told] == [1, 1]
+    assert told[0] == told[1]
+
+
+def test_a_network_for_faces_that_is_not_installed():
+    with pytest.raises(WeightsMissing, match="superres models pull gfpgan"):
+        superres.upscale(colours(), restore="gfpgan")
+    with pytest.raises(ModelNotFound, match="did you mean 'gfpgan'"):
+        superres.upscale(colours(), restore="gfpgam")
+    with pytest.raises(BadParameter, match="restore_strength is 2; it must be 0 to 1"):
+        superres.upscale(colours(), restore="gfpgan", restore_strength=2)

@@ -22,6 +22,8 @@ PINNED = [
     "DeadlineExceeded",
     "EngineError",
     "EngineUnavailable",
+    "Face",
+    "FaceReport",
     "ImageTooLarge",
     "ImageTooSmall",
     "InputError",

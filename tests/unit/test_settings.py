@@ -75,6 +75,7 @@ def test_defaults() -> None:
     assert result.limits.max_input_pixels == 268_435_456
     assert result.limits.max_output_pixels == 4_294_967_296
     assert result.models.default == "general"
+    assert (result.faces.most, result.faces.threshold) == (10, 0.865)
 
 
 def test_each_source_beats_the_one_before(write: Write) -> None:
@@ -396,3 +397,21 @@ def test_a_worker_forgets_the_secrets_of_its_environment(monkeypatch: pytest.Mon
     environment.forget_secrets()
     assert "hunter2" not in str(dict(os.environ))
     assert os.environ["HARMLESS"] == "stays here"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("most", 0, "a whole number, 1 to 100"),
+        ("most", "101", "a whole number, 1 to 100"),
+        ("most", 2.5, "a whole number, 1 to 100"),
+        ("threshold", -0.1, "a number, 0 to 1"),
+        ("threshold", "1.01", "a number, 0 to 1"),
+        ("threshold", "nan", "a number, 0 to 1"),
+    ],
+)
+def test_faces_within_bounds(name: str, value: object, expected: str) -> None:
+    with pytest.raises(BadParameter, match=f"faces.{name} .* expects {expected}, not"):
+        load(None, {f"faces.{name}": value}, {})
+    for edge in {"most": (1, 100), "threshold": (0.0, 1.0)}[name]:
+        assert getattr(load(None, {f"faces.{name}": edge}, {}).faces, name) == edge

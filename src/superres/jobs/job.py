@@ -13,12 +13,16 @@ whose process dies waits again.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from superres.errors import SuperresError, from_code
+from superres.executors.base import Done
+from superres.faces import Face, FaceReport
+from superres.storage.blobs import Blob
 
 
 class State(StrEnum):
@@ -58,6 +62,7 @@ class ItemResult:
         seconds: the work as a whole after that, without waiting.
         inference_seconds: the network alone.
         queue_seconds: waited for a free place among the process's works.
+        faces: those that were found, largest first; None if they were not looked for.
     """
 
     blob_id: str
@@ -75,6 +80,39 @@ class ItemResult:
     seconds: float
     inference_seconds: float
     queue_seconds: float
+    faces: tuple[FaceReport, ...] | None = None
+
+    @classmethod
+    def of(
+        cls, done: Done, blob: Blob, *, with_faces: bool, fetch_seconds: float = 0.0
+    ) -> ItemResult:
+        """What became of a picture that was done and whose file is kept.
+
+        Args:
+            done: by the executor.
+            blob: the file.
+            with_faces: whether faces were looked for.
+            fetch_seconds: until the picture was here.
+        """
+        report = done.report
+        return cls(
+            blob_id=blob.id,
+            name=blob.name,
+            format=report.format,
+            media_type=blob.media_type,
+            width=report.out_width,
+            height=report.out_height,
+            source_width=report.width,
+            source_height=report.height,
+            bytes=blob.size,
+            model=report.model,
+            fidelity=report.fidelity,
+            fetch_seconds=round(fetch_seconds, 4),
+            seconds=round(report.seconds, 4),
+            inference_seconds=round(report.inference_seconds, 4),
+            queue_seconds=round(done.queue_seconds, 4),
+            faces=report.faces if with_faces else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -172,3 +210,21 @@ def outcome(states: Sequence[State], why: State | None) -> State:
 def stored_error(code: str | None, message: str | None) -> SuperresError | None:
     """The error as it was, from what was kept of it."""
     return None if code is None else from_code(code, message or "It failed.")
+
+
+def result_to_json(result: ItemResult) -> str:
+    """Write down what became of a picture."""
+    return json.dumps(asdict(result))
+
+
+def result_from_json(text: str) -> ItemResult:
+    """Read what :func:`result_to_json` wrote, also before there were faces."""
+    record: dict[str, Any] = json.loads(text)
+    faces = record.pop("faces", None)
+    return ItemResult(**record, faces=None if faces is None else tuple(map(_face, faces)))
+
+
+def _face(record: Mapping[str, Any]) -> FaceReport:
+    face: dict[str, Any] = dict(record["face"])
+    points: Any = tuple((x, y) for x, y in face.pop("points"))
+    return FaceReport(Face(**face, points=points), record["tier"])

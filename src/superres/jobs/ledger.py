@@ -7,9 +7,8 @@ so that a picture never has two results.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, select, update
@@ -19,7 +18,7 @@ from superres.database.clock import Clock, now
 from superres.errors import DeadlineExceeded, SuperresError, WorkerLost
 from superres.executors.recipe import Recipe
 from superres.jobs import request, rows
-from superres.jobs.job import UNFINISHED, ItemResult, State
+from superres.jobs.job import UNFINISHED, ItemResult, State, result_to_json
 from superres.jobs.queue import JobQueue
 from superres.jobs.tables import job_items, jobs
 from superres.storage.tables import blobs
@@ -135,7 +134,7 @@ class Ledger:
         May be asked again if it raised: the answer to the commit may be what was lost.
         """
         values = {
-            "result": json.dumps(asdict(result)),
+            "result": result_to_json(result),
             "blob_id": result.blob_id,
             "work": work,
             "stage": "done",

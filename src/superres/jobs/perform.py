@@ -235,21 +235,6 @@ class Performer:
             return self._blobs.keep(copy, name, media_type, _UNTIL_WRITTEN_DOWN_S, counted=False)
 
         blob = _persist(errand, keep)
-        result = ItemResult(
-            blob_id=blob.id,
-            name=blob.name,
-            format=report.format,
-            media_type=blob.media_type,
-            width=report.out_width,
-            height=report.out_height,
-            source_width=report.width,
-            source_height=report.height,
-            bytes=blob.size,
-            model=report.model,
-            fidelity=report.fidelity,
-            fetch_seconds=round(fetched, 4),
-            seconds=round(report.seconds, 4),
-            inference_seconds=round(report.inference_seconds, 4),
-            queue_seconds=round(done.queue_seconds, 4),
-        )
+        asked = ticket.recipe.options.with_faces
+        result = ItemResult.of(done, blob, with_faces=asked, fetch_seconds=fetched)
         return result, report.model

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from superres.jobs.job import Item, ItemResult, Job, State, outcome, stored_error
+from superres.jobs.job import Item, Job, State, outcome, result_from_json, stored_error
 from superres.jobs.queue import JobQueue
 from superres.jobs.request import FromBlob, source_from_json
 from superres.jobs.tables import job_items, jobs
@@ -96,7 +96,7 @@ def inputs(sources: Iterable[str]) -> list[str]:
 
 
 def _item(row: Any) -> Item:
-    result = None if row.result is None else ItemResult(**json.loads(row.result))
+    result = None if row.result is None else result_from_json(row.result)
     return Item(
         position=row.position,
         name=row.name,

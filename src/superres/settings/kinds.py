@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from pathlib import Path
@@ -40,11 +40,11 @@ def _text(value: object) -> str:
     return value.strip()
 
 
-def _number(value: object, to: type[T], least: float) -> T:
+def _number(value: object, to: type[T], least: float, most: float = sys.float_info.max) -> T:
     if isinstance(value, bool) or not isinstance(value, int | str | to):
         raise ValueError
     result: Any = to(value)  # type: ignore[call-arg]
-    if not least <= result < math.inf:
+    if not least <= result <= most:
         raise ValueError
     return result  # type: ignore[no-any-return]
 
@@ -78,14 +78,18 @@ def _path(value: object) -> Path:
         raise ValueError from exc
 
 
-def integer(least: int) -> Kind:
-    """Return the kind of a whole number, ``least`` or more."""
-    return Kind(f"a whole number, {least} or more", lambda v: _number(v, int, least))
+def integer(least: int, most: int | None = None) -> Kind:
+    """Return the kind of a whole number from ``least`` to ``most``; None: or more."""
+    if most is None:
+        return Kind(f"a whole number, {least} or more", lambda v: _number(v, int, least))
+    return Kind(f"a whole number, {least} to {most}", lambda v: _number(v, int, least, most))
 
 
-def number(least: float) -> Kind:
-    """Return the kind of a finite number, ``least`` or more."""
-    return Kind(f"a number, {least:g} or more", lambda v: _number(v, float, least))
+def number(least: float, most: float | None = None) -> Kind:
+    """Return the kind of a finite number from ``least`` to ``most``; None: or more."""
+    if most is None:
+        return Kind(f"a number, {least:g} or more", lambda v: _number(v, float, least))
+    return Kind(f"a number, {least:g} to {most:g}", lambda v: _number(v, float, least, most))
 
 
 def choice(*words: str) -> Kind:

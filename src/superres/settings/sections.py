@@ -70,6 +70,23 @@ class ModelsSettings:
     """Which network does the work."""
 
     default: str = setting("general", TEXT, "Model used when none is named.")
+    weights_dir: Path = setting(
+        lambda: folders.user_dir("data") / "models",
+        PATH,
+        "Folder of weights that people add: superres models add, superres models pull.",
+    )
+
+
+@dataclass(frozen=True)
+class FacesSettings:
+    """Faces, where somebody asks for them to be kept recognisable."""
+
+    most: int = setting(10, integer(1, 100), "Most faces of one picture, the largest first.")
+    threshold: float = setting(
+        0.865,
+        number(0, 1),
+        "How sure the detector must be, 0 to 1; below 0.86 it takes some dogs for people.",
+    )
 
 
 @dataclass(frozen=True)
@@ -301,6 +318,7 @@ class Settings:
     engine: EngineSettings = field(default_factory=EngineSettings)
     limits: LimitsSettings = field(default_factory=LimitsSettings)
     models: ModelsSettings = field(default_factory=ModelsSettings)
+    faces: FacesSettings = field(default_factory=FacesSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
     workers: WorkersSettings = field(default_factory=WorkersSettings)
     jobs: JobsSettings = field(default_factory=JobsSettings)

@@ -163,8 +163,27 @@ def test_content_type_is_no_matter(kit, content_type):
     assert send(kit.url(), request_body(), headers).status == 200
 
 
-def test_face_is_accepted(kit):
-    assert send(kit.url(), request_body(face="true")).status == 200
+@pytest.mark.parametrize(("face", "found"), [("true", 1), (True, 1), (False, 0), (None, 0)])
+def test_face_is_applied(watched, portrait, face, found):
+    url, reports = watched
+    answer = send(url, request_body(portrait, face=face, scale=2))
+    assert picture_of(answer.data).size == (400, 440)
+    assert len(reports.pop().faces) == found
+
+
+@pytest.fixture(scope="module")
+def watched(start_server):
+    """A server's address, and what its upscales report."""
+    reports = []
+
+    class Noting(InlineExecutor):
+        def submit(self, work, *, on_progress=None):
+            running = super().submit(work, on_progress=on_progress)
+            running.future.add_done_callback(lambda done: reports.append(done.result().report))
+            return running
+
+    executor = Noting(Upscaler(load(), engine=FakeEngine()))
+    return f"{start_server(executor=executor).url}/prod/image_super_resolution", reports
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from superres.errors import BadParameter
 from superres.server.dialects.picwish import forms, schemas
 from superres.server.dialects.picwish.forms import MAX_VALUE, json_object, understood, urlencoded
+from superres.settings import load
 
 URL = "https://example.com/a.png"
 NAMES = schemas.NAMES
@@ -244,6 +245,32 @@ def test_factors_refused(value):
 def test_types_refused(value):
     with pytest.raises(BadParameter, match=r"^type is .*; it must be clean or face\.$"):
         read({"image_url": URL, "type": value})
+
+
+@pytest.mark.parametrize("value", [1, 1.0, "1", True, "true", "True"])
+def test_fix_face_only(value):
+    said = {"image_url": URL, "type": "face", "fix_face_only": value}
+    assert read(said).fix_face_only
+    assert not read(said, market=True).fix_face_only
+
+
+@pytest.mark.parametrize("value", [None, 0, "0", False, "false", "yes", 2, "²", 10**400])
+def test_fix_face_only_is_never_wrong(value):
+    assert not read({"image_url": URL, "fix_face_only": value}).fix_face_only
+
+
+def test_what_faces_make_of_the_recipe():
+    settings = load(overrides={"picwish.model": "photo", "picwish.fidelity": 0.25})
+
+    def options(**said):
+        return schemas.recipe(settings, read({"image_url": URL, **said})).options
+
+    plain, face = options(), options(type="face")
+    only = options(type="face", fix_face_only=1)
+    assert (plain.face, plain.model, plain.fidelity) == (False, "photo", 0.25)
+    assert (face.face, face.model, face.fidelity) == (True, "photo", 0.25)
+    assert (only.face, only.model, only.fidelity) == (True, "faithful", None)
+    assert options(fix_face_only=1) == plain
 
 
 def test_type_is_required_at_the_market():

@@ -218,9 +218,26 @@ def test_type_is_clean_at_the_native_door(native):
     assert complete(response)["type"] == "clean"
 
 
-def test_fix_face_only_is_taken(native):
-    for value in (0, 1, "true"):
-        native.done(picture(), fix_face_only=value)
+def test_faces_are_looked_for(server, either, portrait):
+    def result(**fields):
+        task = either.done(portrait, scale_factor=2, **fields)["task_id"]
+        return server.app.jobs.get(task, owner=None).items[0].result
+
+    assert result(type="clean").faces is None
+    (found,) = result(type="face").faces
+    assert found.tier == "enhanced"
+    assert found.face.x < 72 < found.face.x + found.face.width
+    assert found.face.y < 122 < found.face.y + found.face.height
+
+
+def test_fix_face_only(server, native, portrait):
+    """What is no face is enlarged by the model that invents nothing; never a wrong value."""
+    for value, model in ((0, "general"), (1, "faithful"), ("true", "faithful"), ("x", "general")):
+        task = native.done(portrait, type="face", scale_factor=2, fix_face_only=value)["task_id"]
+        result = server.app.jobs.get(task, owner=None).items[0].result
+        assert (result.model, len(result.faces)) == (model, 1)
+    task = native.done(picture(), fix_face_only=1)["task_id"]  # means nothing without faces
+    assert server.app.jobs.get(task, owner=None).items[0].result.model == "general"
 
 
 # --- tasks ------------------------------------------------------------------------------

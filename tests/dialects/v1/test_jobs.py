@@ -30,7 +30,7 @@ IMAGE = {"position", "name", "state", "stage", "progress", "attempts", "error", 
 RESULT = {
     *("url", "name", "format", "media_type", "width", "height", "source_width"),
     *("source_height", "bytes", "model", "fidelity", "scale", "seconds", "inference_seconds"),
-    "queue_seconds",
+    *("queue_seconds", "faces"),
 }
 
 

@@ -193,3 +193,14 @@ def test_fingerprints(tmp_path):
         Asked([Picture("https://x/a", "a"), Picture("https://x/b", "a")], fields),
     ]
     assert len({*same, *(asked.fingerprint() for asked in others)}) == len(others) + 1
+
+
+def test_a_fingerprint_outlives_new_fields():
+    class Later(JobFields):
+        new: bool = False
+
+    pictures = [Picture(URL, "a")]
+    old = Asked(pictures, JobFields(scale=2)).fingerprint()
+    assert Asked(pictures, Later(scale=2)).fingerprint() == old
+    assert Asked(pictures, Later(scale=2, new=True)).fingerprint() != old
+    assert Asked(pictures, JobFields(scale=2, face=True)).fingerprint() != old

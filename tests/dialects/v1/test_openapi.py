@@ -165,7 +165,7 @@ def test_models(client):
     assert [model["name"] for model in told["models"]] == [model.name for model in list_models()]
     for model in told["models"]:
         assert set(model) == {
-            *("name", "title", "purpose", "scales", "fidelity", "cost", "licence"),
+            *("name", "title", "purpose", "scales", "fidelity", "faces", "cost", "licence"),
         }
     costs = {model["name"]: model["cost"] for model in told["models"]}
     assert costs["general"] == 1
@@ -195,3 +195,12 @@ def test_the_reference_asks_nobody_else(client):
     assert "openapi.json" in found
     for address in found:
         assert client.get(str(httpx.URL(f"{client.base_url}/docs").join(address))).is_success
+
+
+def test_what_a_face_is(described):
+    schemas = described["components"]["schemas"]
+    assert set(schemas["Face"]["properties"]) == {"box", "score", "tier"}
+    assert schemas["Face"]["properties"]["tier"]["enum"] == ["unchanged", "enhanced", "restored"]
+    answer = described["paths"]["/v1/upscale"]["post"]["responses"]["200"]
+    header = answer["headers"]["X-Faces"]["content"]["application/json"]["schema"]
+    assert header["items"] == {"$ref": "#/components/schemas/Face"}

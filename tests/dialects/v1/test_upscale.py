@@ -112,7 +112,7 @@ def test_json_is_answered_with_a_link(client, server):
     assert set(told) == {
         *("id", "url", "name", "format", "media_type", "width", "height"),
         *("source_width", "source_height", "bytes", "seconds", "inference_seconds"),
-        *("queue_seconds", "model", "fidelity", "scale", "expires"),
+        *("queue_seconds", "model", "fidelity", "scale", "expires", "faces"),
     }
     assert (told["width"], told["height"]) == (48, 32)
     assert (told["source_width"], told["source_height"]) == (24, 16)

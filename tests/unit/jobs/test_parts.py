@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,10 +13,18 @@ from hypothesis import strategies as st
 
 from superres.errors import ImageTooLarge, ImageTooSmall, SourceTooLarge, UnsupportedFormat
 from superres.executors.recipe import Recipe, Rules
+from superres.faces import Face, FaceReport
 from superres.imageio import Header, OutputOptions
 from superres.jobs import request
 from superres.jobs.gate import Closed, Gate
-from superres.jobs.job import FINAL, State, outcome
+from superres.jobs.job import (
+    FINAL,
+    ItemResult,
+    State,
+    outcome,
+    result_from_json,
+    result_to_json,
+)
 from superres.jobs.pace import Pace, expected, work_of
 from superres.jobs.request import Callback, FromBlob, FromUrl
 from superres.pipeline import UpscaleOptions
@@ -176,3 +186,35 @@ def test_the_ladder(side: int, scale: float) -> None:
 def test_above_the_ladder() -> None:
     with pytest.raises(ImageTooLarge, match="at most 500"):
         Recipe(ladder=((500, 4.0),)).settle(header(501, 1))
+
+
+FACE = Face(
+    -3.25, 10.5, 40.0, 52.0, 0.9312, ((8.0, 30.0), (24.0, 30.5), (16.0, 38.0), (9, 46), (23, 46))
+)
+RESULT = ItemResult(
+    "b" * 32, "p_x2.png", "png", "image/png", 8, 6, 4, 3, 99, "general", 0.5, 0.1, 2.0, 1.5, 0.0
+)
+
+
+@pytest.mark.parametrize(
+    "faces", [None, (), (FaceReport(FACE, "enhanced"), FaceReport(FACE, "restored"))]
+)
+def test_a_result_is_read_as_it_was_written(faces) -> None:
+    result = replace(RESULT, faces=faces)
+    assert result_from_json(result_to_json(result)) == result
+
+
+def test_results_of_before_there_were_faces() -> None:
+    record = json.loads(result_to_json(RESULT))
+    del record["faces"]
+    assert result_from_json(json.dumps(record)) == RESULT
+
+
+def test_faces_in_a_recipe() -> None:
+    options = UpscaleOptions(face=True, restore="gfpgan", restore_strength=0.25)
+    text = request.recipe_to_json(Recipe(options))
+    assert request.recipe_from_json(text) == Recipe(options)
+    record = json.loads(text)
+    for name in ("face", "restore", "restore_strength"):  # handed in before there were faces
+        del record["options"][name]
+    assert request.recipe_from_json(json.dumps(record)) == Recipe()

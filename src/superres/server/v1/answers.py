@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -13,12 +14,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from superres.executors.base import Done
+from superres.jobs import ItemResult
 from superres.pipeline import FileReport, UpscaleOptions
 from superres.pipeline.options import result_name
 from superres.server.names import disposition
 from superres.server.spooled import SpooledAnswer
-from superres.server.v1.schemas import Result
+from superres.server.v1.schemas import Face, Picture, Result
 from superres.server.work import in_thread
 from superres.storage.blobs import Blob, Blobs
 
@@ -29,7 +30,7 @@ _INERT = {"Content-Security-Policy": "default-src 'none'; sandbox"}
 
 
 def picture_answer(
-    picture: Path,
+    file: Path,
     media_type: str,
     name: str,
     more: dict[str, str],
@@ -41,11 +42,11 @@ def picture_answer(
         "Cache-Control": "no-store",
         **more,
     }
-    return SpooledAnswer(_pieces(picture), picture.stat().st_size, headers, media_type, done)
+    return SpooledAnswer(_pieces(file), file.stat().st_size, headers, media_type, done)
 
 
-async def _pieces(picture: Path) -> AsyncIterator[bytes]:
-    with picture.open("rb") as file:
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
         while piece := await in_thread(file.read, _PIECE):
             yield piece
 
@@ -55,28 +56,40 @@ def name_of(stem: str, options: UpscaleOptions, report: FileReport) -> str:
     return result_name(stem, options, report)
 
 
-def described(blob: Blob, url: str, done: Done) -> Result:
+def described(blob: Blob, url: str, result: ItemResult) -> Result:
     """The JSON answer about a kept result that ``url`` leads to."""
-    report = done.report
-    return Result(
-        id=blob.id,
+    expires = datetime.fromtimestamp(blob.expires, UTC)
+    return Result(**picture(result, url).model_dump(), id=blob.id, expires=expires)
+
+
+def picture(result: ItemResult, url: str) -> Picture:
+    """A finished picture that ``url`` leads to, of a request or of a job."""
+    return Picture(
         url=url,
-        name=blob.name,
-        format=report.format,
-        media_type=blob.media_type,
-        width=report.out_width,
-        height=report.out_height,
-        source_width=report.width,
-        source_height=report.height,
-        bytes=blob.size,
-        seconds=round(report.seconds, 3),
-        inference_seconds=round(report.inference_seconds, 3),
-        queue_seconds=round(done.queue_seconds, 3),
-        model=report.model,
-        fidelity=report.fidelity,
-        scale=round(report.out_width / report.width, 4),
-        expires=datetime.fromtimestamp(blob.expires, UTC),
+        name=result.name,
+        format=result.format,
+        media_type=result.media_type,
+        width=result.width,
+        height=result.height,
+        source_width=result.source_width,
+        source_height=result.source_height,
+        bytes=result.bytes,
+        seconds=round(result.seconds, 3),
+        inference_seconds=round(result.inference_seconds, 3),
+        queue_seconds=round(result.queue_seconds, 3),
+        model=result.model,
+        fidelity=result.fidelity,
+        scale=round(result.width / result.source_width, 4),
+        faces=None if result.faces is None else [Face(**each.as_record()) for each in result.faces],
     )
+
+
+def faces_header(options: UpscaleOptions, report: FileReport) -> dict[str, str]:
+    """The header that lists faces beside a bare picture, as JSON does; none if nobody asked."""
+    if not options.with_faces:
+        return {}
+    faces = [each.as_record() for each in report.faces]
+    return {"X-Faces": json.dumps(faces, separators=(",", ":"))}
 
 
 async def kept_answer(request: Request, blobs: Blobs, blob: Blob, expires: float) -> Response:

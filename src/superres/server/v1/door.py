@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import Request, Response
@@ -16,14 +17,23 @@ from starlette.exceptions import HTTPException
 
 from superres.app import App
 from superres.executors.base import Done, Work
+from superres.faces.restore import installed
 from superres.imageio import MEDIA_TYPES
+from superres.jobs import ItemResult
 from superres.models import get_model, list_models
 from superres.pipeline import UpscaleOptions
+from superres.pipeline.options import looked_for
 from superres.server.errors import ClientGone, answer
 from superres.server.identity import request_id
 from superres.server.v1 import events, schemas
 from superres.server.v1.accept import wanted
-from superres.server.v1.answers import described, kept_answer, name_of, picture_answer
+from superres.server.v1.answers import (
+    described,
+    faces_header,
+    kept_answer,
+    name_of,
+    picture_answer,
+)
 from superres.server.v1.auth import authorise, identify
 from superres.server.v1.errors import render
 from superres.server.v1.events import Channel, Channels
@@ -92,7 +102,7 @@ class Door:
                 work.target,
                 MEDIA_TYPES[report.format],
                 name_of(taken.stem, options, report),
-                times(request),
+                {**times(request), **faces_header(options, report)},
                 stack.pop_all().aclose,
             )
         raise AssertionError("unreachable")  # no context above swallows exceptions
@@ -139,7 +149,8 @@ class Door:
 
         blob = await in_thread(keep)
         base = app.settings.server.public_url.rstrip("/")
-        return described(blob, base + app.links.path(blob.id, blob.expires), done)
+        result = ItemResult.of(done, blob, with_faces=work.options.with_faces)
+        return described(blob, base + app.links.path(blob.id, blob.expires), result)
 
     async def result(self, request: Request) -> Response:
         """No token is asked for: the link is signed, and is not logged."""
@@ -166,7 +177,7 @@ class Door:
         )
 
     async def models(self, request: Request) -> dict[str, Any]:
-        """Every model, the default one among them."""
+        """Every model, the default one among them, and what faces can be restored with."""
         await self._paced(request, "superres:ListModels", "v1/models")
         default = get_model(self._app.settings.models.default)
         return {
@@ -178,11 +189,13 @@ class Door:
                     "purpose": model.purpose,
                     "scales": list(model.scales),
                     "fidelity": model.fidelity,
+                    "faces": looked_for(model),
                     "cost": round(model.mmac_per_pixel / default.mmac_per_pixel, 2),
                     "licence": model.licence,
                 }
                 for model in list_models()
             ],
+            "restorers": [asdict(each) for each in await in_thread(installed, self._app.settings)],
         }
 
     async def estimate(self, request: Request) -> object:

@@ -46,7 +46,7 @@ STATUS: dict[type[SuperresError], int] = {
     errors.UploadNotFound: 404,
     errors.EngineError: 500,
     errors.ModelNotFound: 400,  # the client named it
-    errors.WeightsMissing: 500,
+    errors.WeightsMissing: 501,
     errors.EngineUnavailable: 503,
     errors.OutOfMemory: 500,
     errors.WorkerLost: 500,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 from pydantic_core import ErrorDetails
 
 from superres.errors import BadParameter
+from superres.faces.restore import check_restorer
 from superres.imageio import OutputOptions
 from superres.models import list_models
 from superres.pipeline import UpscaleOptions
@@ -65,6 +66,9 @@ Format = Annotated[
 ]
 
 
+_STRENGTH = UpscaleOptions.restore_strength
+
+
 class Fields(BaseModel):
     """Named values of a request; unknown names are refused."""
 
@@ -106,7 +110,7 @@ class Fields(BaseModel):
 class UpscaleFields(Fields):
     """How a picture is to be enlarged and stored."""
 
-    truths = frozenset({"lossless", "first_frame", "colour_lock"})
+    truths = frozenset({"lossless", "first_frame", "colour_lock", "face"})
 
     scale: Scale = None
     width: Annotated[
@@ -155,14 +159,42 @@ class UpscaleFields(Fields):
     colour_lock: Annotated[
         Truth, Field(description="Hold the colours of areas to the picture's own.")
     ] = True
+    face: Annotated[
+        Truth,
+        Field(
+            description="Find faces and keep them recognisable: they come out closer to the "
+            "person than the model alone makes them, and the answer lists them."
+        ),
+    ] = False
+    restore: Annotated[
+        str | None,
+        Field(
+            max_length=64,
+            description="A network that makes faces anew, such as gfpgan, if it is installed "
+            "here (see /v1/models); implies face. Details that the picture does not show are "
+            "invented: people may look like somebody else.",
+        ),
+    ] = None
+    restore_strength: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=1,
+            description="How much is shown of what that network makes, from 0, nothing, to 1; "
+            f"{_STRENGTH:g} if none is given.",
+        ),
+    ] = None
 
     def options(self, settings: Settings) -> UpscaleOptions:
         """The same in the pipeline's words.
 
         Raises:
             BadParameter: values that contradict each other.
-            ModelNotFound: no such model.
+            ModelNotFound: no such model, or network that restores faces.
+            WeightsMissing: that network is not installed.
         """
+        if self.restore is not None:
+            check_restorer(self.restore, settings)
         return UpscaleOptions(
             scale=self.scale,
             width=self.width,
@@ -171,6 +203,9 @@ class UpscaleFields(Fields):
             model=self.model or settings.models.default,
             fidelity=self.fidelity,
             colour_lock=self.colour_lock,
+            face=self.face,
+            restore=self.restore,
+            restore_strength=_STRENGTH if self.restore_strength is None else self.restore_strength,
             first_frame=self.first_frame,
             output=OutputOptions(
                 format=self.format,

@@ -17,11 +17,16 @@ _EXAMPLE = (
     "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQAgMAAABinRfyAAAACVBMVEX63HjmPDwoWrSquWLJAAAAMklEQVR42mNg"
     "QANaqxgYGVYxXGNiYmBQYGL4vYaBiYGBAZNgDWFg+sfA8ICBQWsVknYAE9gHOk8BIpcAAAAASUVORK5CYII="
 )
-# Swagger UI fills in every field of a form that it sees, and these do not go together. Here it
-# does not see them; among the parameters of the address, which may be sent with a form, it does.
-_EXCLUDING = ("width", "height", "megapixels", "quality", "lossless")
+# Swagger UI fills in every field of a form that it sees, and these do not go together, or need
+# what a server may not have. Here it does not see them; among the parameters of the address,
+# which may be sent with a form, it does.
+_EXCLUDING = (
+    *("width", "height", "megapixels", "quality", "lossless"),
+    *("restore", "restore_strength"),
+)
 BINARY = {"type": "string", "format": "binary"}
 """Schema of a file."""
+_FACES = {"type": "array", "items": {"$ref": "#/components/schemas/Face"}}
 
 _REFUSED = {
     400: ("bad_parameter", "Something in the request is wrong; the message says what."),
@@ -40,6 +45,10 @@ _REFUSED = {
     422: ("corrupt_image", "The picture is damaged, or nothing usable came from its address."),
     429: ("rate_limited", "Too many requests; Retry-After says when to come again."),
     500: ("internal", "Something went wrong in the server."),
+    501: (
+        "weights_missing",
+        "A network that was asked for is not installed on this server; the message says how.",
+    ),
     503: (
         "overloaded",
         "Too much is waiting, or the server is stopping; Retry-After says when to come again.",
@@ -50,7 +59,7 @@ _WAITING = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
 }
 _ID = "3f0c2a52-6d1e-4a6b-9d0a-0f6d3a1c2b4e"
-_UPSCALE_REFUSALS = (400, 401, 403, 404, 406, 413, 415, 422, 429, 500, 503, 504)
+_UPSCALE_REFUSALS = (400, 401, 403, 404, 406, 413, 415, 422, 429, 500, 501, 503, 504)
 
 ANONYMOUS: dict[str, list[str]] = {}
 """Beside the token's scheme: no credential at all, on the server's own machine."""
@@ -83,6 +92,11 @@ def upscale_answers() -> dict[int | str, dict[str, Any]]:
                 "description": "Milliseconds the network ran (not with events).",
                 **milliseconds,
             },
+            "X-Faces": {
+                "description": "With the picture itself, if faces were looked for: what `faces` "
+                "is in JSON.",
+                "content": {"application/json": {"schema": _FACES}},
+            },
         },
     }
     return {200: done, **refusals(*_UPSCALE_REFUSALS)}
@@ -108,7 +122,10 @@ def upscale_request() -> dict[str, Any]:
             **properties,
         },
         "additionalProperties": False,
-        "examples": [{"img": _EXAMPLE, "scale": 2, "format": "png"}],
+        "examples": [
+            {"img": _EXAMPLE, "scale": 2, "format": "png"},
+            {"img": _EXAMPLE, "scale": 2, "face": True},
+        ],
     }
     return {
         "parameters": beside_a_body(UpscaleFields),

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_serializer
 
+from superres.faces import Tier
+
 
 class Answer(BaseModel):
     """What an answer is made of."""
@@ -45,8 +47,18 @@ class Model(Answer):
         examples=[[1, 2, 4]],
     )
     fidelity: float = Field(description="Taken if none is given.", ge=0, le=1)
+    faces: bool = Field(description="Whether it looks for faces if asked to; drawings have none.")
     cost: float = Field(description="Time for a picture, as a multiple of the default model's.")
     licence: str = Field(description="Of the weights, as an SPDX identifier.")
+
+
+class Restorer(Answer):
+    """A network that restores faces, installed on this server."""
+
+    name: str = Field(description="As `restore` takes it.", examples=["gfpgan"])
+    title: str = Field(description="The name its authors gave it.", examples=["GFPGAN v1.4"])
+    purpose: str = Field(description="What it is for, in one sentence.")
+    licence: str = Field(description="Of the weights.", examples=["Apache-2.0"])
 
 
 class Models(Answer):
@@ -54,6 +66,9 @@ class Models(Answer):
 
     default: str = Field(description="Taken if none is named.", examples=["general"])
     models: list[Model]
+    restorers: list[Restorer] = Field(
+        description="Networks that restore faces; none unless the server's keeper installed one."
+    )
 
 
 class Estimate(Answer):
@@ -70,6 +85,27 @@ class Estimate(Answer):
     seconds: float = Field(description="From what the server did before; 0 if nothing yet.")
     memory_bytes: int
     scratch_bytes: int
+
+
+class Box(Answer):
+    """Where a face is; it may reach over the edges of the picture."""
+
+    x: float = Field(description="Of its left edge.", examples=[171.5])
+    y: float = Field(description="Of its upper edge.", examples=[62.0])
+    width: float = Field(examples=[104.3])
+    height: float = Field(examples=[140.8])
+
+
+class Face(Answer):
+    """A face that was found, and what was done to it."""
+
+    box: Box = Field(description="In pixels of the picture that was sent, turned upright.")
+    score: float = Field(description="How sure the detector is.", ge=0, le=1, examples=[0.927])
+    tier: Tier = Field(
+        description="enhanced: kept recognisable by the faithful model; restored: by the network "
+        "that `restore` names; unchanged.",
+        examples=["enhanced"],
+    )
 
 
 class Picture(Answer):
@@ -94,6 +130,9 @@ class Picture(Answer):
     model: str
     fidelity: float = Field(description="As it ran; a default is lowered for damaged pictures.")
     scale: float
+    faces: list[Face] | None = Field(
+        description="Those that were found, largest first; null if they were not looked for."
+    )
 
 
 class Result(Picture):

@@ -101,6 +101,14 @@ def _document(stage: str, kind: str, max_side: int) -> dict[str, Any]:
                                             "scale": 4,
                                         },
                                     },
+                                    "face": {
+                                        "summary": "A picture of people",
+                                        "value": {
+                                            "url": "https://example.com/people.jpg",
+                                            "scale": 2,
+                                            "face": True,
+                                        },
+                                    },
                                 },
                             }
                         },
@@ -130,7 +138,7 @@ def _document(stage: str, kind: str, max_side: int) -> dict[str, Any]:
                         "face": {
                             "type": "boolean",
                             "default": False,
-                            "description": "Restore faces. Accepted, and not applied yet.",
+                            "description": "Find faces and keep them recognisable.",
                         },
                     },
                 },

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import anyio
-import structlog
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
@@ -25,8 +24,6 @@ from superres.server.errors import guarded
 from superres.server.identity import request_id
 from superres.server.work import fetch, in_thread, save_body, scratch_folder, times, upscale
 from superres.settings import Settings
-
-log = structlog.get_logger("superres.server.ai_solution_kit")
 
 DOOR = "ai_solution_kit"
 _RESERVED = {"api", "assets", "docs", "healthz", "metrics", "readyz", "tasks", "v1", "v3"}
@@ -99,8 +96,6 @@ async def _serve(
         async with parsers:
             asked = await in_thread(schemas.read, body, source, settings.limits.max_input_bytes)
         body.unlink()
-        if asked.face:
-            log.info("face is not applied yet", request_id=request_id(request))
         if asked.url is not None:
             await _fetch(request, app, asked.url, source, caller)
         work = Work(
@@ -139,12 +134,13 @@ def options(settings: Settings, asked: schemas.Asked) -> UpscaleOptions:
     """What is done for a request.
 
     The answer is a PNG without EXIF, XMP and IPTC, which may say where a photo was taken; the
-    colour profile stays. Until faces can be restored, ``face`` changes nothing.
+    colour profile stays.
     """
     kit = settings.ai_solution_kit
     return UpscaleOptions(
         scale=float(asked.scale),
         model=kit.model or settings.models.default,
         fidelity=kit.fidelity,
+        face=asked.face,
         output=OutputOptions(format="png", strip=True),
     )

@@ -36,7 +36,7 @@ class Asked:
         url: where the picture is, ``http(s)://…`` or ``s3://bucket/key``; None if it was
             sent along.
         scale: 2 or 4.
-        face: whether faces are to be restored.
+        face: whether faces are to be looked after.
     """
 
     url: str | None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import structlog
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
@@ -16,11 +15,8 @@ from superres.server.dialects.picwish.auth import caller_of
 from superres.server.dialects.picwish.bodies import Bodies
 from superres.server.dialects.picwish.forms import Said
 from superres.server.errors import ClientGone, guarded
-from superres.server.identity import request_id
 from superres.server.jobs import base_url, owner_of, until_final
 from superres.server.work import disconnected, in_thread, scratch_folder
-
-log = structlog.get_logger("superres.server.picwish")
 
 DOOR = "picwish"
 _MARKET, _NATIVE = "/tasks/visual/scale", "/api/tasks/visual/scale"
@@ -91,7 +87,6 @@ class _Doors:
         async with scratch_folder(app) as folder:
             said = await self._bodies.take(request, folder)
             asked = schemas.read(said.values, market=market, along=said.file is not None)
-            self._note(request, said, asked)
             new = self._job(owner_of(caller), said, asked, base_url(request))
             job = await in_thread(app.jobs.submit, new)
         if not asked.sync:
@@ -153,9 +148,3 @@ class _Doors:
 
     async def _close(self, job: Job) -> Job:
         return await in_thread(self._app.jobs.cancel, job.id, owner=job.owner, door=DOOR)
-
-    def _note(self, request: Request, said: Said, asked: schemas.Asked) -> None:
-        if asked.type == "face":
-            log.info("faces are not restored yet", request_id=request_id(request))
-        if said.values.get("fix_face_only") not in (None, 0, "0", False, "false"):
-            log.info("fix_face_only is not applied yet", request_id=request_id(request))

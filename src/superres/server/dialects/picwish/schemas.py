@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from superres.errors import BadParameter
 from superres.executors.recipe import Recipe, Rules
 from superres.imageio import OutputOptions
+from superres.models import FAITHFUL
 from superres.pipeline import UpscaleOptions
 from superres.server.flatjson import Scalar
 from superres.settings import Settings
@@ -57,6 +58,7 @@ class Asked:
         return_type: 1, 2 or 3.
         format: "jpeg" or "png"; None: the picture's own where it is one of these, else png.
         callback_url: who is told at the end; None: nobody.
+        fix_face_only: with "face", what is no face is left as it is.
     """
 
     url: str | None
@@ -66,6 +68,7 @@ class Asked:
     return_type: int
     format: str | None
     callback_url: str | None
+    fix_face_only: bool = False
 
 
 def read(values: Mapping[str, Scalar], *, market: bool, along: bool) -> Asked:
@@ -99,6 +102,7 @@ def read(values: Mapping[str, Scalar], *, market: bool, along: bool) -> Asked:
         return_type=return_type or LINK,
         format=None if file_format is None else _FORMATS[file_format],
         callback_url=_address("callback_url", callback, _MAX_CALLBACK),
+        fix_face_only=not market and _is_on(values.get("fix_face_only")),
     )
 
 
@@ -109,11 +113,17 @@ def recipe(settings: Settings, asked: Asked) -> Recipe:
     profile stays.
     """
     door = settings.picwish
+    face = asked.type == "face"
+    model, fidelity = door.model or settings.models.default, door.fidelity
+    if face and asked.fix_face_only:
+        # "Only faces are processed": the rest is enlarged by what comes nearest to nothing.
+        model, fidelity = FAITHFUL, None
     return Recipe(
         UpscaleOptions(
             scale=1.0,  # the ladder says
-            model=door.model or settings.models.default,
-            fidelity=door.fidelity,
+            model=model,
+            fidelity=fidelity,
+            face=face,
             # Who asks for jpg has somewhere to put it that knows no transparency.
             output=OutputOptions(format=asked.format, strip=True, background=(255, 255, 255)),
         ),
@@ -137,6 +147,11 @@ def _address(name: str, value: Scalar, longest: int) -> str | None:
     if len(value) > longest:
         raise BadParameter(f"{name} is longer than {longest} characters.")
     return value
+
+
+def _is_on(value: Scalar) -> bool:
+    """A flag that no value is wrong for."""
+    return value in (True, 1) or (isinstance(value, str) and value.lower() in ("1", "true"))
 
 
 def _number(name: str, value: Scalar, known: tuple[int, ...]) -> int | None:

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 from superres.app import App
 from superres.errors import SuperresError
-from superres.jobs import Item, ItemResult, Job, State
+from superres.jobs import Item, Job, State
 from superres.server.jobs import link_to
+from superres.server.v1.answers import picture
 from superres.server.v1.jobs import schemas
-from superres.server.v1.schemas import Picture
 
 BASE, WEBHOOK = "base", "webhook"
 """Names among a job's details: the address that its client used, and whether it is told."""
@@ -65,32 +65,12 @@ def _image(app: App, job: Job, item: Item, base: str) -> schemas.Image:
         progress=round(item.progress, 4),
         attempts=item.attempt,
         error=None if error is None else _failure(error),
-        result=None if result is None else _picture(result, link_to(app, base, job, result)),
+        result=None if result is None else picture(result, link_to(app, base, job, result)),
     )
 
 
 def _failure(error: SuperresError) -> schemas.Failure:
     return schemas.Failure(code=error.code, message=error.public_message)
-
-
-def _picture(result: ItemResult, url: str) -> Picture:
-    return Picture(
-        url=url,
-        name=result.name,
-        format=result.format,
-        media_type=result.media_type,
-        width=result.width,
-        height=result.height,
-        source_width=result.source_width,
-        source_height=result.source_height,
-        bytes=result.bytes,
-        seconds=round(result.seconds, 3),
-        inference_seconds=round(result.inference_seconds, 3),
-        queue_seconds=round(result.queue_seconds, 3),
-        model=result.model,
-        fidelity=result.fidelity,
-        scale=round(result.width / result.source_width, 4),
-    )
 
 
 def _webhook(job: Job) -> schemas.Webhook | None:

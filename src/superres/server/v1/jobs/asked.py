@@ -55,7 +55,9 @@ class Asked:
         The same for two requests that ask for the same. Blocks: for a thread.
         """
         pictures = [[each.stem, *_identity(each.source)] for each in self.pictures]
-        record = {"fields": self.fields.model_dump(mode="json"), "pictures": pictures}
+        # Without defaults: a field that a later version adds leaves fingerprints as they are.
+        fields = self.fields.model_dump(mode="json", exclude_defaults=True)
+        record = {"fields": fields, "pictures": pictures}
         text = json.dumps(record, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

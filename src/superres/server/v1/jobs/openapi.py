@@ -65,7 +65,7 @@ def created() -> dict[int | str, dict[str, Any]]:
         "description": "The job, taken in for good.",
         "headers": {"Location": location, "Idempotent-Replayed": _REPLAYED},
     }
-    return {202: taken, **refusals(400, 401, 403, 410, 413, 422, 429, 500, 503)}
+    return {202: taken, **refusals(400, 401, 403, 410, 413, 422, 429, 500, 501, 503)}
 
 
 def create() -> dict[str, Any]:

@@ -19,6 +19,9 @@ const LOOKS = [
   [1, "Crispest: fine texture may be invented."],
 ];
 
+const FACES = "Faces are found and stay recognisable.";
+const NO_FACES = "In drawings no faces are looked for.";
+
 /** How long a model takes, beside the one that is used unless another is chosen. */
 function speed(cost, usual) {
   const ratio = cost / usual;
@@ -39,6 +42,7 @@ export class Form extends EventTarget {
     super();
     this.root = byId("settings");
     this.detail = byId("detail");
+    this.faces = byId("faces");
     this.root.addEventListener("submit", (event) => event.preventDefault());
     this.root.addEventListener("input", (event) => this.#changed(event.target));
     byId("detail-auto").addEventListener("click", () => {
@@ -56,6 +60,7 @@ export class Form extends EventTarget {
       model: this.#model,
       fidelity: this.#automatic || this.detail.disabled ? null : (100 - Number(this.detail.value)) / 100,
       format: byId("format").value,
+      faces: this.faces.checked && !this.faces.disabled,
     };
   }
 
@@ -127,5 +132,7 @@ export class Form extends EventTarget {
     this.detail.setAttribute("aria-valuetext", text);
     this.detail.style.setProperty("--at", `${this.detail.value}%`);
     byId("detail-auto").hidden = this.#automatic || fixed;
+    this.faces.disabled = model?.faces === false;
+    setText(byId("faces-help"), this.faces.disabled ? NO_FACES : FACES);
   }
 }

@@ -30,7 +30,7 @@ export const newItem = (given) => ({
   job: null, // {id, position}, once it is
   run: null, // while it is sent by itself
   progress: null, // {stage, fraction, eta}
-  settings: null, // the form's of the moment it begins: {scale, model, fidelity, format}
+  settings: null, // the form's of the moment it begins: {scale, model, fidelity, format, faces}
   estimate: null,
   result: null,
   tries: { busy: 0, lost: 0 },
@@ -39,11 +39,12 @@ export const newItem = (given) => ({
 });
 
 /** The settings as the server takes them. */
-export const fieldsOf = ({ scale, model, fidelity, format }) => ({
+export const fieldsOf = ({ scale, model, fidelity, format, faces }) => ({
   scale,
   model,
   ...(fidelity === null ? {} : { fidelity }),
   ...(format ? { format } : {}),
+  ...(faces ? { face: true } : {}),
 });
 
 /** A result, by its path alone: the server may know itself by another name than this page does. */

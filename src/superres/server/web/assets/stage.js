@@ -38,6 +38,18 @@ export class Stage {
       event.preventDefault();
       handlers.save(this.#item);
     });
+    this.#followFaces(byId("faces-found"));
+  }
+
+  /** Where the faces are is seen while the pointer or the focus is on their number, or it is pressed. */
+  #followFaces(button) {
+    const pressed = () => button.getAttribute("aria-pressed") === "true";
+    for (const type of ["pointerenter", "focus"]) button.addEventListener(type, () => this.#viewer.showMarks(true));
+    for (const type of ["pointerleave", "blur"]) button.addEventListener(type, () => this.#viewer.showMarks(pressed()));
+    button.addEventListener("click", () => {
+      button.setAttribute("aria-pressed", String(!pressed()));
+      this.#viewer.showMarks(pressed());
+    });
   }
 
   /** Shows an item, or the place to drop pictures if there is none. */
@@ -87,6 +99,10 @@ export class Stage {
       this.parts.single.replaceChildren();
       this.parts.compare.hidden = false;
       this.#viewer.show(before.node, after.node, result);
+      const ratio = result.width / result.source_width;
+      this.#viewer.boxes = (result.faces ?? []).map(({ box }) =>
+        Object.fromEntries(Object.entries(box).map(([name, value]) => [name, value * ratio])));
+      byId("faces-found").setAttribute("aria-pressed", "false");
       if (!item.thumb) this.#picture(item, miniature(after.node, result));
     } else {
       this.#problem = after.why === "size"
@@ -152,6 +168,12 @@ export class Stage {
           item.file ? words.bytes(item.file.size) : "",
         ];
     setText(byId("facts-line"), line.filter(Boolean).join(" · "));
+    const found = byId("faces-found");
+    found.hidden = !done || !result.faces;
+    if (!found.hidden) {
+      setText(found, words.faces(result.faces));
+      found.disabled = !result.faces.length;
+    }
     const focused = document.activeElement;
     stop.hidden = !UNFINISHED.has(state) || !separate(item);
     begin.hidden = !item.file || !["ready", "failed", "cancelled"].includes(state);

@@ -21,6 +21,7 @@ export class Viewer {
   #fitted = true;
   #share = 0.5; // of the visible picture that is the original
   #compared = false;
+  #boxes = [];
   #pointers = new Map();
   #drag = null;
 
@@ -29,6 +30,7 @@ export class Viewer {
     this.handle = byId("handle");
     this.divider = byId("divider");
     this.panes = { before: byId("before"), after: byId("after") };
+    this.marks = byId("marks");
     this.chips = { before: byId("chip-before"), after: byId("chip-after") };
     this.zoomNow = byId("zoom-now");
     const { viewport } = this;
@@ -63,8 +65,21 @@ export class Viewer {
     this.fit();
   }
 
+  /** Frames around parts of the picture, in its pixels; shown while {@link showMarks} says so. */
+  set boxes(boxes) {
+    this.#boxes = boxes;
+    this.marks.replaceChildren(...boxes.map(() => document.createElement("i")));
+    this.marks.hidden = true;
+    this.#place();
+  }
+
+  showMarks(shown) {
+    this.marks.hidden = !shown;
+  }
+
   clear() {
     this.#size = null;
+    this.boxes = [];
     this.panes.before.replaceChildren();
     this.panes.after.replaceChildren();
   }
@@ -119,6 +134,13 @@ export class Viewer {
     for (const pane of Object.values(this.panes)) {
       if (pane.firstElementChild) pane.firstElementChild.style.transform = transform;
     }
+    // Each by itself: in one that is scaled, the lines would be, too.
+    this.#boxes.forEach(({ x, y, width, height }, at) => {
+      const { style } = this.marks.children[at];
+      style.transform = `translate(${this.#x + x * this.#zoom}px, ${this.#y + y * this.#zoom}px)`;
+      style.width = `${width * this.#zoom}px`;
+      style.height = `${height * this.#zoom}px`;
+    });
     this.viewport.classList.toggle("cropped", this.#cropped);
     setText(this.zoomNow, `${Math.round((this.#zoom / this.#full) * 100)} %`);
     this.#divide(this.#share);

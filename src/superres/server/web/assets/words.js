@@ -74,3 +74,16 @@ export function distinct(names) {
     return free;
   });
 }
+
+const TIERS = [["restored", "restored"], ["enhanced", "kept"], ["unchanged", "unchanged"]];
+
+/** What became of the faces that were found: "3 faces kept", "3 faces: 2 restored, 1 kept". */
+export function faces(found) {
+  if (!found.length) return "no faces found";
+  const number = found.length === 1 ? "1 face" : `${found.length} faces`;
+  const told = TIERS.map(([tier, word]) => [found.filter((face) => face.tier === tier).length, word])
+    .filter(([count]) => count);
+  return told.length > 1
+    ? `${number}: ${told.map(([count, word]) => `${count} ${word}`).join(", ")}`
+    : `${number} ${told[0]?.[1] ?? "found"}`;
+}
