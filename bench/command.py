@@ -69,7 +69,7 @@ def inference(upscaler: Upscaler, picture: Picture, fidelity: float) -> Callable
     engine = upscaler.engine
     recipe = make_recipe(get_model(MODEL), SCALE, fidelity)
     ceiling = upscaler.settings.engine.memory_ceiling
-    plan = plan_pass(recipe, picture.shape, engine.streams, ceiling)
+    plan = plan_pass(recipe, picture.shape, engine, ceiling)
     session = load(engine, replace(recipe, quantised=True), plan.window, upscaler.precision)
     windows = [
         np.ascontiguousarray(

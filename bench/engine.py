@@ -75,7 +75,7 @@ def measure(
         recipe = make_recipe(model, SCALE, model.fidelity)
         ceiling = upscaler.settings.engine.memory_ceiling
         # A picture of exactly two windows a side, so that the plan chooses the window.
-        window = plan_pass(recipe, (2 * side, 2 * side, 3), engine.streams, ceiling).window
+        window = plan_pass(recipe, (2 * side, 2 * side, 3), engine, ceiling).window
         session = load(engine, recipe, window, precision)
         work["tile graph"] = tiles(session, window, batch)
         pixels["tile graph"] = window[0] * window[1] * batch

@@ -83,7 +83,7 @@ def assert_untouched(upscaler, picture, model, scale):
     recipe = make_recipe(get_model(model), scale, fidelity)
     # The very tiles that are shipped: other tiles may differ by a level.
     memory = upscaler.settings.engine.memory_ceiling
-    plan = plan_pass(recipe, picture.shape, upscaler.engine.streams, memory)
+    plan = plan_pass(recipe, picture.shape, upscaler.engine, memory)
     free = single_pass(picture, unguarded(recipe), plan, upscaler)
     options = UpscaleOptions(model=model, scale=scale, fidelity=fidelity)
     shipped = upscaler.upscale_pixels(picture, options)

@@ -105,7 +105,7 @@ class Faces:
                 how = Care(0.0, how.share)
             if first.parts == self._recipe.parts and how == Care():
                 continue  # the canvas has that already
-            plan = plan_pass(self._recipe, part.shape, sessions.engine.streams, memory_ceiling)
+            plan = plan_pass(self._recipe, part.shape, sessions.engine, memory_ceiling)
             self._jobs.append(_Job(region, how, plan))
         self.cost = sum(job.plan.cost for job in self._jobs) * self._recipe.mmac_per_pixel
 

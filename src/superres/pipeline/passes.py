@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from superres.engines.base import TileResult
+from superres.engines.base import Engine, TileResult
 from superres.errors import BadOutput
 from superres.imageio import Canvas
 from superres.models.recipe import Recipe, alpha_recipe
@@ -28,20 +28,20 @@ MEMORY_SHARE = 0.42
 takes as much again; the rest is for the runtime, weights, decoded input and encoder."""
 
 
-def plan_pass(recipe: Recipe, shape: tuple[int, ...], streams: int, memory_ceiling: int) -> Plan:
+def plan_pass(recipe: Recipe, shape: tuple[int, ...], engine: Engine, memory_ceiling: int) -> Plan:
     """Tiles for a picture of ``shape`` ``(h, w, c)`` under ``memory_ceiling`` bytes."""
     bleeds = max(transparency.BLEED_RADII) if shape[2] in (2, 4) else 0
     per_pixel = recipe.bytes_per_pixel
     if bleeds:
         per_pixel += alpha_recipe(recipe).bytes_per_pixel
-    affordable = int(memory_ceiling * MEMORY_SHARE / (streams * per_pixel))
+    affordable = int(memory_ceiling * MEMORY_SHARE / (engine.streams * per_pixel))
     policy = Policy(
         context=recipe.context + bleeds,
         ramp=recipe.ramp,
         max_area=min(recipe.tile_area, affordable),
         quantum=32 if recipe.ramp else 16,
     )
-    return make_plan(shape[0], shape[1], policy, streams)
+    return make_plan(shape[0], shape[1], policy, engine.streams)
 
 
 @dataclass(frozen=True)

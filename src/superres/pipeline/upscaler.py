@@ -281,7 +281,7 @@ class Upscaler:
 
     def _plan(self, header: Header, options: UpscaleOptions) -> Work:
         ceiling = self.settings.engine.memory_ceiling
-        return plan(header, options, self._limits, self.engine.streams, ceiling)
+        return plan(header, options, self._limits, self.engine, ceiling)
 
     def _adapted(self, work: Work, pixels: NDArray[Any], options: UpscaleOptions) -> Work:
         """Lower the default fidelity if the picture is damaged; this concerns the first pass."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from superres.engines.base import Engine
 from superres.imageio import Canvas, Header, Limits, Scratch, release_pages
 from superres.models import FAITHFUL, get_model
 from superres.models.recipe import Recipe, make_recipe, pass_scales
@@ -48,7 +49,7 @@ class Work:
 
 
 def plan(
-    header: Header, options: UpscaleOptions, limits: Limits, streams: int, memory_ceiling: int
+    header: Header, options: UpscaleOptions, limits: Limits, engine: Engine, memory_ceiling: int
 ) -> Work:
     """The passes over a picture with this header.
 
@@ -56,7 +57,7 @@ def plan(
         header: of the picture.
         options: what was asked for.
         limits: of what may be made.
-        streams: how many tiles the device computes at a time.
+        engine: that computes the tiles.
         memory_ceiling: bytes, see :func:`superres.pipeline.passes.plan_pass`.
 
     Raises:
@@ -77,7 +78,7 @@ def plan(
             model, share = get_model(FAITHFUL), 1.0
         recipes.append(make_recipe(model, step, share, colour_lock=options.colour_lock))
         shape = height, width, header.channels
-        plans.append(plan_pass(recipes[-1], shape, streams, memory_ceiling))
+        plans.append(plan_pass(recipes[-1], shape, engine, memory_ceiling))
         height, width = height * step, width * step
     limits.check_output(width, height)
     return Work(out_width, out_height, fidelity, tuple(recipes), tuple(plans))
