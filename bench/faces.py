@@ -6,13 +6,16 @@ any, and reports
 - recall by the size of the face (root of width · height of its box);
 - whatever was found that is no face, for some thresholds;
 - processor and wall seconds of the search against those of enlarging the same 1080p picture ×4
-  with `general`: one with fifteen faces, of which ten are reported, one with none.
+  with `general`: one with fifteen faces, of which ten are reported, one with one, one with none.
 
-Pictures: those of scikit-image, and portraits from the source archive of face_recognition 1.3.0,
-which is downloaded with pip, checked and kept in --cache; without it those are left out. Others
-by --folder, whose faces.json says which faces they have:
-{"NAME": {"faces": [[x, y, width, height], …], "optional": […]}}. A face counts as found where
-boxes overlap by 0.4 (intersection over union); optional ones count neither way.
+Pictures: those of scikit-image; portraits from the source archive of face_recognition 1.3.0 (pip
+downloads it); groups and a sheet of 108 faces from two npm packages (npm downloads them); Set5 and
+Set14, where shared/benchmarks is. Archives are checked and kept in --cache; what cannot be had is
+left out, and the report says so. Others by --folder, whose faces.json says which faces they have:
+{"NAME": {"faces": [[x, y, width, height], …], "optional": […]}}, as does the one beside this file.
+A face counts as found where boxes overlap by 0.4 (intersection over union); optional ones count
+neither way: drawn, or seen from the side with one eye. The sheet counts apart: thumbnails enlarged
+to one size, with writing on them.
 
 Goals: 99 % of the faces of 24 pixels and more, nothing that is no face, less than 5 % of a job.
 
@@ -27,7 +30,7 @@ import json
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import pairwise
@@ -37,6 +40,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from bench.pictures import Picture, photo
+from bench.published import DATA
 from bench.report import RESULTS, Goal, Report, Table, program, say
 from bench.timing import Took, clock, private_folder, settings
 from superres.engines.cache import CompiledCache
@@ -55,9 +59,21 @@ THRESHOLDS = (0.8, 0.84, 0.86, THRESHOLD, 0.88, 0.9)
 LARGEST = 9_000_000
 """Pixels; larger pictures are reduced to it first."""
 
+PIP = "face_recognition==1.3.0"
 ARCHIVE = "face_recognition-1.3.0.tar.gz"
 ARCHIVE_SHA256 = "5e5efdd1686aa566af0d3cc1313b131e4b197657a8ffd03669e6d3fad92705ec"
+NPM = {
+    "@vladmandic/face-api": (
+        "1.7.15",
+        "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031",
+    ),
+    "@vladmandic/human": (
+        "3.3.6",
+        "425e9c51dbbca0c8934362b170cb0d54c2529c11c654b3c03092b16e9d6ad3f7",
+    ),
+}
 INSIDE = "face_recognition-1.3.0/tests/test_images/"
+KNOWN = Path(__file__).with_name("faces.json")
 PORTRAITS: dict[str, list[Box]] = {
     "biden.jpg": [(430, 181, 281, 386)],
     "obama.jpg": [(368, 87, 239, 339)],
@@ -74,6 +90,13 @@ WITHOUT = (
 )
 
 
+EXPECTED = {
+    *PORTRAITS,
+    *(path for paths in json.loads(KNOWN.read_text("utf-8")).values() for path in paths),
+}
+"""Pictures that are not scikit-image's."""
+
+
 @dataclass(frozen=True)
 class Known:
     """A picture and the boxes of its faces."""
@@ -82,6 +105,7 @@ class Known:
     pixels: Picture
     faces: list[Box] = field(default_factory=list)
     optional: list[Box] = field(default_factory=list)
+    apart: bool = False
 
     def scaled(self, factor: float) -> Known:
         """Reduced by areas."""
@@ -93,7 +117,7 @@ class Known:
             [[value * factor for value in box[:4]] for box in boxes]
             for boxes in (self.faces, self.optional)
         )
-        return Known(self.name, np.asarray(small), faces, optional)
+        return Known(self.name, np.asarray(small), faces, optional, self.apart)
 
 
 def shipped() -> Iterator[Known]:
@@ -111,27 +135,55 @@ def shipped() -> Iterator[Known]:
 
 
 def portraits(cache: Path) -> list[Known]:
-    """Those of face_recognition's archive, from ``cache`` or from where pip finds packages."""
-    path = cache / ARCHIVE
+    """Those of face_recognition's archive."""
+    call = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", "--no-binary", ":all:"]
+    archive = _archive(cache / ARCHIVE, ARCHIVE_SHA256, [*call, "--dest", str(cache), PIP])
+    if archive is None:
+        return []
+    return [Known(n, _opened(archive(INSIDE + n)), faces) for n, faces in PORTRAITS.items()]
+
+
+def groups(cache: Path, benchmarks: Path) -> Iterator[Known]:
+    """Those of ``faces.json``, as far as they can be had."""
+    for source, pictures in json.loads(KNOWN.read_text("utf-8")).items():
+        if source in NPM:
+            version, sha256 = NPM[source]
+            path = cache / f"{source.removeprefix('@').replace('/', '-')}-{version}.tgz"
+            call = ["npm", "pack", "--silent", f"{source}@{version}", "--pack-destination"]
+            archive = _archive(path, sha256, [*call, str(cache)])
+            if archive is None:
+                continue
+        elif not benchmarks.is_dir():
+            continue
+        for name, boxes in pictures.items():
+            pixels = _opened(archive(f"package/{name}") if source in NPM else benchmarks / name)
+            if "crop" in boxes:
+                left, top, right, bottom = boxes["crop"]
+                pixels = np.ascontiguousarray(pixels[top:bottom, left:right])
+            optional, apart = boxes.get("optional", []), boxes.get("apart", False)
+            yield Known(name, pixels, boxes["faces"], optional, apart)
+
+
+def _archive(path: Path, sha256: str, call: list[str]) -> Callable[[str], BytesIO] | None:
+    """A reader of what is in an archive, which ``call`` downloads if it is not there."""
     if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        call = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary"]
-        call += [":all:", "--dest", str(cache), "face_recognition==1.3.0"]
-        say("portraits: pip download …")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        say(f"pictures: {path.name} …")
         try:
-            subprocess.run(call, check=True, timeout=600)
+            subprocess.run(call, check=True, timeout=600, stdout=subprocess.DEVNULL)
         except (OSError, subprocess.SubprocessError):
-            return []
+            return None
     data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != ARCHIVE_SHA256:
+    if hashlib.sha256(data).hexdigest() != sha256:
         raise ValueError(f"{path} is not the archive that is known; remove it.")
-    with tarfile.open(fileobj=BytesIO(data)) as archive:
-        found = []
-        for name, faces in PORTRAITS.items():
-            member = archive.extractfile(INSIDE + name)
-            assert member is not None
-            found.append(Known(name, _opened(BytesIO(member.read())), faces))
-        return found
+
+    def read(member: str) -> BytesIO:
+        with tarfile.open(fileobj=BytesIO(data)) as archive:
+            file = archive.extractfile(member)
+            assert file is not None
+            return BytesIO(file.read())
+
+    return read
 
 
 def in_folder(folder: Path) -> Iterator[Known]:
@@ -160,6 +212,7 @@ class Found:
     """All that was seen: faces by size with their score (0: not found), and what is none."""
 
     faces: list[tuple[float, float, str]] = field(default_factory=list)
+    apart: list[tuple[float, float, str]] = field(default_factory=list)
     false: list[tuple[float, str]] = field(default_factory=list)
     pictures: int = 0
     without: int = 0
@@ -167,10 +220,12 @@ class Found:
     def look(self, detector: Detector, known: Known, label: str) -> None:
         self.pictures += bool(known.faces)
         self.without += not known.faces
-        found = detector.find(known.pixels, most=100, threshold=min(THRESHOLDS))
+        found = detector.find(known.pixels, most=200, threshold=min(THRESHOLDS))
         for box in known.faces:
             best = max((f.score for f in found if overlap(box, f) >= 0.4), default=0.0)
-            self.faces.append(((box[2] * box[3]) ** 0.5, best, label))
+            (self.apart if known.apart else self.faces).append(
+                ((box[2] * box[3]) ** 0.5, best, label)
+            )
         for face in found:
             if all(overlap(box, face) < 0.2 for box in [*known.faces, *known.optional]):
                 self.false.append((face.score, label))
@@ -187,11 +242,13 @@ def cost(quick: bool) -> dict[str, tuple[Took, Took, int]]:
     cat = Image.fromarray(photo("chelsea")).resize((width, height), Image.Resampling.BICUBIC)
     one = Image.fromarray(photo("astronaut")).resize((384, 384), Image.Resampling.BICUBIC)
     crowd = np.tile(np.asarray(one), (3, 5, 1))[:height, :width]
+    lone = np.array(cat)
+    lone[:384, :384] = one
     options = UpscaleOptions(scale=4, model="general")
     found = {}
     with private_folder() as folder, Upscaler(settings(folder)) as upscaler:
         detector = Detector(CompiledCache(folder, 1 << 30))
-        for name, picture in (("faces", crowd), ("no face", np.asarray(cat))):
+        for name, picture in (("faces", crowd), ("face", lone), ("no face", np.asarray(cat))):
             say(f"time: {name} …")
             faces = len(detector.find(picture))
             searches = [_timed(lambda p=picture: detector.find(p)) for _ in range(5)]
@@ -213,7 +270,8 @@ def _best(times: Sequence[Took]) -> Took:
 
 def run(asked: argparse.Namespace) -> Report:
     detector = Detector()
-    pictures = [*shipped(), *(downloaded := portraits(asked.cache))]
+    pictures = [*shipped(), *portraits(asked.cache), *groups(asked.cache, asked.data)]
+    missing = sorted(EXPECTED - {known.name for known in pictures})
     seen = Found()
     for known in (*pictures, *(in_folder(asked.folder) if asked.folder else ())):
         say(f"{known.name} …")
@@ -222,17 +280,17 @@ def run(asked: argparse.Namespace) -> Report:
             small = known.scaled(factor)
             if max(small.pixels.shape[:2]) >= 48:
                 seen.look(detector, small, f"{known.name} ×{factor:g}")
-    return _report(seen, cost(asked.quick), asked.quick, bool(downloaded))
+    return _report(seen, cost(asked.quick), asked.quick, missing)
 
 
 def _report(
-    seen: Found, costs: dict[str, tuple[Took, Took, int]], quick: bool, downloaded: bool
+    seen: Found, costs: dict[str, tuple[Took, Took, int]], quick: bool, missing: Sequence[str]
 ) -> Report:
     classes = list(pairwise(CLASSES))
     names = [f"{low}–{high}" if high < CLASSES[-1] else f"≥ {low}" for low, high in classes]
     counts = [seen.recall(0, *sizes)[1] for sizes in classes]
     recalls = Table(
-        f"Faces found, by their size in pixels; {seen.pictures} pictures with faces, "
+        f"Faces found, by their size in pixels; {seen.pictures} views with faces, "
         f"{seen.without} without",
         ("threshold", *(f"{n} ({c})" for n, c in zip(names, counts, strict=True)), "≥ 24", "none"),
     )
@@ -261,17 +319,24 @@ def _report(
             recall >= RECALL,
         ),
         Goal("found that is no face", str(len(false)), "0", not false),
-        Goal("processor seconds of the search, of a job's", f"{share:.1%}", "< 5 %", share < SHARE),
+        Goal(
+            "processor seconds of the search, of a job's at 1080p",
+            f"{share:.1%}",
+            f"< {SHARE:.0%}",
+            None if quick else share < SHARE,
+        ),
     ]
     notes = [f"No face, highest scores: {_listed(sorted(seen.false, reverse=True)[:6])}."]
     lost = sorted((s, label) for size, s, label in seen.faces if size >= LEAST)
     notes.append(f"Faces, lowest scores: {_listed(lost[:6])}.")
+    sheet = [score for size, score, _ in seen.apart if size >= LEAST]
+    notes.append(f"Of {len(sheet)} enlarged thumbnails {sum(s >= THRESHOLD for s in sheet)} found.")
     notes.append(f"The search reports {MOST} faces at most.")
-    if not downloaded:
-        notes.append("Without the portraits: pip could not download them.")
+    if missing:
+        notes.append(f"Could not be had, and are left out: {', '.join(missing)}.")
     if quick:
         notes.append("Quick: three sizes of each picture; time on a quarter of 1080p.")
-    shown = {"faces": seen.faces, "false": seen.false}
+    shown = {"faces": seen.faces, "apart": seen.apart, "false": seen.false}
     seconds = {name: [vars(s), vars(j), n] for name, (s, j, n) in costs.items()}
     return Report([recalls, times], goals, notes, {**shown, "seconds": seconds})
 
@@ -284,6 +349,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache", type=Path, default=RESULTS / "cache", help="folder of downloaded pictures"
     )
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of Set5 and Set14")
     parser.add_argument("--folder", type=Path, help="more pictures, with a faces.json")
 
 

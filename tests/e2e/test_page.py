@@ -164,7 +164,7 @@ def test_from_a_picture_to_its_enlargement(open_page: Open, tmp_path: Path) -> N
     compared(page)
     assert page.evaluate("() => window.shifted") < 0.01
     expect(page.locator("#facts-line")).to_contain_text("1100 × 740 → 2200 × 1480 px · PNG")
-    expect(page.locator("#facts-line")).to_contain_text(re.compile(r"\d [kM]B · [\d.]+ s$"))
+    expect(page.locator("#facts-line")).to_contain_text(re.compile(r"\d\s[kM]B\s· [\d.]+\ss$"))
     expect(page.locator("#plainly")).to_contain_text("enlarged plainly by your browser")
     expect(page.get_by_role("status")).to_contain_text("holiday.jpg is done")
 
@@ -946,6 +946,7 @@ def test_words_and_events(open_page: Open) -> None:
             ],
             gathered: [count(1, 1), count(1, 0), count(9, 9, 9), count(1, 1, 1, 0), count(99, 0)],
             enlarged: [words.enlarged(3, 2.5), words.enlarged(1, 1)],
+            line: words.line(['1 × 2 → 10 × 20 px', '', 'PNG', '3.5 MB', '2 min 3 s']),
             faces: ["", "e", "eee", "eru"].map((tiers) => words.faces([...tiers].map((tier) => ({
               tier: {e: "enhanced", r: "restored", u: "unchanged"}[tier],
             })))),
@@ -973,6 +974,7 @@ def test_words_and_events(open_page: Open) -> None:
         "waits": [[7, 9, 12], [12, 12, 12], [0, 2.4, 12], [None, None, None]],
         "gathered": [2, None, 2, 3, 1],
         "enlarged": [8, 1],
+        "line": "1_×_2 → 10_×_20_px_· PNG_· 3.5_MB_· 2_min 3_s".replace("_", "\u00a0"),
         "faces": [
             "no faces found",
             "1 face kept",

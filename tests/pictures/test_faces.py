@@ -143,11 +143,27 @@ def compared(upscaler, likeness, portrait, data, model, scale):
 @pytest.mark.parametrize("model", ["general", "photo"])
 def test_a_clean_face_is_more_itself(upscaler, likeness, portraits, model, scale, name):
     if (model, scale, name) == ("photo", 4, "hopper grey"):
-        pytest.xfail("open: photo does better on this grainy scan (issue 6)")
+        pytest.xfail("photo is nearer to itself on this grainy scan, at this size: see below")
     portrait = portraits[name]
     nearer, decibels = compared(upscaler, likeness, portrait, small(portrait, scale), model, scale)
     assert nearer > 0
     assert decibels > 0
+
+
+def test_a_grainy_grey_scan_is_as_near_with_faces_as_without(upscaler, likeness):
+    """What the tests around this one leave open: ``photo`` and ``faces`` are a tie there.
+
+    By the size that the scan is looked at in, now one is nearer to the truth, now the other.
+    """
+    grey = Image.open(FOLDER / "grace_hopper.jpg").convert("L").convert("RGB")
+    found = []
+    for size in (112, 128, 144, 160):
+        portrait = around(grey, upscaler, size)
+        found.append(compared(upscaler, likeness, portrait, small(portrait, 4), "photo", 4))
+    nearer, decibels = np.array(found).T
+    assert nearer.mean() > -REPEATABLE
+    assert nearer.min() > -4 * REPEATABLE
+    assert decibels.min() > 0.2
 
 
 @pytest.mark.parametrize("name", [name for name in FACES if name != "hopper small"])
@@ -155,7 +171,7 @@ def test_a_clean_face_is_more_itself(upscaler, likeness, portraits, model, scale
 def test_a_face_of_a_good_jpeg_is_more_itself(upscaler, likeness, portraits, model, name):
     """But for 28 pixels of a grainy scan, which gain in PSNR alone: see the next."""
     if (model, name) == ("photo", "hopper grey"):
-        pytest.xfail("open: photo does better on this grainy scan (issue 6)")
+        pytest.xfail("photo is nearer to itself on this grainy scan, at this size: see above")
     portrait = portraits[name]
     nearer, decibels = compared(upscaler, likeness, portrait, small(portrait, 4, 95), model, 4)
     assert nearer > -REPEATABLE / 2

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from superres.engines.spandrel_import import import_spandrel, read_tensors
 from superres.errors import EngineError, EngineUnavailable, OutOfMemory, WeightsMissing
 
 SIDE = 512
@@ -128,7 +129,7 @@ def load_restorer(file: BinaryIO, architecture: str, threads: int = 0) -> FaceRe
     spandrel = _spandrel(architecture)
     try:
         with _translated():
-            tensors = spandrel.canonicalize_state_dict(_tensors(file))
+            tensors = spandrel.canonicalize_state_dict(read_tensors(file))
             if sum(tensor.numel() for tensor in tensors.values()) > _MOST_VALUES:
                 raise ValueError("more values than any of these networks has")
             found = spandrel.ModelLoader("cpu").load_from_state_dict(tensors)
@@ -142,35 +143,17 @@ def load_restorer(file: BinaryIO, architecture: str, threads: int = 0) -> FaceRe
 
 
 def _spandrel(architecture: str) -> Any:
-    try:
-        import spandrel
-
-        if architecture == "CodeFormer":
+    spandrel = import_spandrel()
+    if architecture == "CodeFormer":
+        try:
             import spandrel_extra_arches
-
-            spandrel_extra_arches.install(ignore_duplicates=True)
-    except (ImportError, RuntimeError, OSError, AttributeError) as exc:
-        # Most often torch and torchvision that were built for different devices.
-        raise EngineUnavailable(
-            f"PyTorch or spandrel does not load ({type(exc).__name__}: {str(exc)[:200]}); torch "
-            "and torchvision must be of one release and from one source: install both again."
-        ) from exc
+        except (ImportError, RuntimeError, OSError, AttributeError) as exc:
+            raise EngineUnavailable(
+                f"spandrel_extra_arches does not load ({type(exc).__name__}: {str(exc)[:200]}); "
+                "install it again."
+            ) from exc
+        spandrel_extra_arches.install(ignore_duplicates=True)
     return spandrel
-
-
-def _tensors(file: BinaryIO) -> Mapping[str, Any]:
-    import torch
-
-    start = file.read(4)
-    file.seek(0)
-    if start.startswith(b"PK"):
-        # weights_only: a pickle could do anything else.
-        loaded: Mapping[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        return loaded
-    from safetensors.torch import load
-
-    tensors: Mapping[str, Any] = load(file.read())
-    return tensors
 
 
 @contextlib.contextmanager

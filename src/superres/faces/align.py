@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from superres.imageio import turned
+
 Matrix = NDArray[np.float64]
 
 TEMPLATE_SIDE = 512
@@ -123,6 +125,36 @@ def sample(
     Returns:
         ``(height, width, c')`` float32, not clipped: bicubic overshoots at edges.
     """
+    padded, matrix = _under(pixels, matrix, shape, outside, convert)
+    height, width = shape
+    y, x = np.mgrid[:height, :width].astype(np.float64) + 0.5
+    u = matrix[0, 0] * x + matrix[0, 1] * y + (matrix[0, 2] - 0.5)
+    v = matrix[1, 0] * x + matrix[1, 1] * y + (matrix[1, 2] - 0.5)
+    return _bicubic(padded, v, u)
+
+
+def glance(
+    pixels: NDArray[Any],
+    matrix: Matrix,
+    side: int,
+    convert: Callable[[NDArray[Any]], NDArray[np.float32]] = as_float,
+) -> NDArray[np.float32]:
+    """As :func:`sample`, in a quarter of the time, with places rounded to 1/64 of a pixel.
+
+    The window is a square of ``side`` pixels, black beyond the picture.
+    """
+    padded, matrix = _under(pixels, matrix, (side, side), 0.0, convert)
+    return turned(padded, matrix, (side, side), 0.0)
+
+
+def _under(
+    pixels: NDArray[Any],
+    matrix: Matrix,
+    shape: tuple[int, int],
+    outside: float | tuple[float, ...] | None,
+    convert: Callable[[NDArray[Any]], NDArray[np.float32]],
+) -> tuple[NDArray[np.float32], Matrix]:
+    """The part of a picture under a window, reduced and padded, and the window's place in it."""
     factor = max(1, round(zoom(matrix)))
     height, width = shape
     corners = apply(matrix, [(0, 0), (width, 0), (0, height), (width, height)]) / factor
@@ -146,11 +178,8 @@ def sample(
         padded = np.empty([n + 2 * _EDGE for n in block.shape[:2]] + [block.shape[2]], np.float32)
         padded[:] = outside
         padded[_EDGE:-_EDGE, _EDGE:-_EDGE] = block
-    step = matrix / factor
-    y, x = np.mgrid[:height, :width].astype(np.float64) + 0.5
-    u = step[0, 0] * x + step[0, 1] * y + (step[0, 2] - left - 0.5 + _EDGE)
-    v = step[1, 0] * x + step[1, 1] * y + (step[1, 2] - top - 0.5 + _EDGE)
-    return _bicubic(padded, v, u)
+    origin = np.array([left - _EDGE, top - _EDGE])
+    return padded, np.hstack([matrix[:, :2] / factor, (matrix[:, 2] / factor - origin)[:, None]])
 
 
 def reduced(block: NDArray[np.float32], factor: int) -> NDArray[np.float32]:

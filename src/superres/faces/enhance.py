@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from superres.faces.denoise import denoised
 from superres.faces.region import Oval, Region, mask
-from superres.imageio import Canvas
+from superres.imageio import Canvas, release_pages
 from superres.models.graph import cubic_taps
 
 CONTRAST, CONTRAST_SIGMA, CONTRAST_MOST = 0.15, 1.5, 6 / 255
@@ -34,10 +34,11 @@ LEAST_SIGMA, MOST_SIGMA = 0.25, 5.0
 """Less noise is left alone, and more is not taken off: it would take the face's own features."""
 
 _HALO = 8
-"""Rows above and below a band that its pixels may depend on; a multiple of every scale."""
+"""Pixels of the source around a piece of the canvas that its pixels may depend on."""
 
-_AREA = 1 << 18
-"""Pixels finished and blended at a time."""
+_PIECE = 512
+"""Side of the squares of the canvas that are finished and blended at a time, a multiple of every
+scale. Bands as wide as the canvas would be low where it is wide, and then mostly halo."""
 
 _WINDOW = 256
 """Side of the squares that noise is taken off at a time."""
@@ -116,7 +117,7 @@ def blend(
     how: Care,
     check: Callable[[], None] | None = None,
 ) -> None:
-    """Show a region's faithful result through the mask of its faces, band by band.
+    """Show a region's faithful result through the mask of its faces, a piece at a time.
 
     Where the mask is 0 no byte of the canvas changes, and nowhere its alpha.
 
@@ -127,36 +128,53 @@ def blend(
         region: in source pixels.
         ovals: of the faces to show.
         how: they are treated.
-        check: called between bands; what it raises stops the work.
+        check: called between pieces; what it raises stops the work.
     """
     scale = result.width // source.shape[1]
-    colours = canvas.channels - 1 if canvas.channels in (2, 4) else canvas.channels
-    top = {"uint8": 255.0, "uint16": 65535.0}.get(canvas.dtype.name, 1.0)
-    left = region.left * scale
-    step = max(1, _AREA // (result.width * _HALO)) * _HALO
-    for y in range(0, result.height, step):
-        if check is not None:
-            check()
-        end = min(y + step, result.height)
-        shown = mask(ovals, region.top * scale + y, left, end - y, result.width, scale)
-        shown *= np.float32(how.share)
-        inside = shown > 0
-        if not inside.any():
-            continue
-        first, last = max(0, y - _HALO * scale), min(result.height, end + _HALO * scale)
-        values = result.read(first, last)[..., :colours].astype(np.float32) / np.float32(top)
-        small = source[first // scale : last // scale, :, :colours]
-        small = small.astype(np.float32) / np.float32(top)
-        values = finished(values, small, clean=not how.sigma)[y - first : end - first]
-        at = region.top * scale + y
-        block = canvas.read(at, at + end - y)[:, left : left + result.width]
-        old = block[inside][:, :colours].astype(np.float32) / np.float32(top)
-        new = old + (np.clip(values[inside], 0, 1) - old) * shown[inside][:, None]
-        new = np.clip(new, 0, 1, out=new) * np.float32(top)
-        changed = block[inside]
-        changed[:, :colours] = new if top == 1.0 else np.rint(new)
-        block[inside] = changed
-        canvas.write(at, left, block)
+    there, seen, halo = canvas.array(), result.array(), _HALO * scale
+    for y in range(0, result.height, _PIECE):
+        for x in range(0, result.width, _PIECE):
+            if check is not None:
+                check()
+            end, right = min(y + _PIECE, result.height), min(x + _PIECE, result.width)
+            at_y, at_x = region.top * scale + y, region.left * scale + x
+            shown = mask(ovals, at_y, at_x, end - y, right - x, scale) * np.float32(how.share)
+            if not shown.any():
+                continue
+            first, last = max(0, y - halo), min(result.height, end + halo)
+            start, stop = max(0, x - halo), min(result.width, right + halo)
+            small = source[first // scale : last // scale, start // scale : stop // scale]
+            values = finished(
+                _unit(seen[first:last, start:stop]), _unit(small), clean=not how.sigma
+            )
+            values = values[y - first : end - first, x - start : right - start]
+            block = there[at_y : at_y + end - y, at_x : at_x + right - x].copy()
+            _mix(block, values, shown)
+            canvas.write(at_y, at_x, block)
+        for pixels in (there, seen, source):
+            release_pages(pixels)
+
+
+def _unit(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """The colours of ``pixels`` in 0…1, without alpha."""
+    channels = pixels.shape[2]
+    colours = channels - 1 if channels in (2, 4) else channels
+    return pixels[..., :colours].astype(np.float32) / np.float32(_top(pixels.dtype))
+
+
+def _top(dtype: np.dtype[Any]) -> float:
+    return {"uint8": 255.0, "uint16": 65535.0}.get(dtype.name, 1.0)
+
+
+def _mix(block: NDArray[Any], values: NDArray[np.float32], shown: NDArray[np.float32]) -> None:
+    """Put ``values`` in place of the colours of ``block``, as much as is ``shown``."""
+    inside, top = shown > 0, np.float32(_top(block.dtype))
+    changed = block[inside]
+    old = _unit(block)[inside]
+    new = old + (np.clip(values[inside], 0, 1) - old) * shown[inside][:, None]
+    new = np.clip(new, 0, 1, out=new) * top
+    changed[:, : old.shape[1]] = new if top == 1.0 else np.rint(new)
+    block[inside] = changed
 
 
 def finished(

@@ -52,7 +52,7 @@ _OUTSIDE = np.array([132, 133, 135], np.float32) / np.float32(255)
 
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 _AREA = 1 << 19
-"""Pixels of the canvas that are in work at a time."""
+"""Pixels of the canvas in work at a time, counted once for each face that shares them."""
 
 
 def restore_faces(
@@ -62,6 +62,7 @@ def restore_faces(
     restorer: Restore,
     strength: float,
     check: Check | None = None,
+    on_face: Callable[[], None] | None = None,
 ) -> tuple[Tier, ...]:
     """Restore faces on a canvas, in place.
 
@@ -77,6 +78,7 @@ def restore_faces(
         restorer: see :data:`Restore`.
         strength: 0…1, how much of what the network changed is added; with 0 nothing is read.
         check: called between faces and blocks, and by the network; what it raises stops the work.
+        on_face: called when the network is done with a face, see :func:`restorable`.
 
     Returns:
         For each face "restored" or "unchanged".
@@ -101,6 +103,8 @@ def restore_faces(
             inside = _moved(ovals[place], scale, to_square)
             change = _change(canvas, to_square, inside, restorer, check or _unasked)
             changes.append(_Change(change, to_square, ovals[place], amount))
+            if on_face is not None:
+                on_face()
         bounds = [edge * scale for edge in (region.top, region.left, region.bottom, region.right)]
         for place, shown in zip(
             region.faces, _add(canvas, changes, bounds, scale, check), strict=True
@@ -108,6 +112,13 @@ def restore_faces(
             if shown:
                 tiers[chosen[place]] = "restored"
     return tuple(tiers)
+
+
+def restorable(faces: Sequence[Face], scale: int) -> int:
+    """How many of ``faces`` :func:`restore_faces` has restored at most: neither too small nor too
+    large on a canvas of ``scale``.
+    """
+    return sum(_share(face, scale) > 0 for face in faces)
 
 
 @dataclass(frozen=True)
@@ -193,13 +204,13 @@ def _add(
     colours = canvas.channels - 1 if canvas.channels in (2, 4) else canvas.channels
     most = _top(canvas.dtype)
     seen = [False] * len(changes)
-    step = max(1, _AREA // canvas.width)
+    step, there = max(1, _AREA // ((right - left) * len(changes))), canvas.array()
     for y in range(top, bottom, step):
         if check is not None:
             check()
         shape = min(step, bottom - y), right - left
         weights = np.stack([_shown(each, y, left, shape, scale) for each in changes])
-        block = canvas.read(y, y + shape[0])[:, left:right]
+        block = there[y : y + shape[0], left:right].copy()
         if colours < canvas.channels:
             weights *= block[..., -1].astype(np.float32) / np.float32(most)
         inside = weights.max(0) > 0
@@ -222,6 +233,7 @@ def _add(
         changed[:, :colours] = new if canvas.dtype.kind == "f" else np.rint(new)
         block[inside] = changed
         canvas.write(y, left, block)
+        release_pages(there)
     return seen
 
 

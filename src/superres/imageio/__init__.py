@@ -19,11 +19,13 @@ from superres.imageio.encode import (
     quality_of,
 )
 from superres.imageio.facts import SourceFacts, source_facts
+from superres.imageio.growing import Growing
 from superres.imageio.limits import Limits
 from superres.imageio.picture import Header, Metadata, Picture, Pixels
 from superres.imageio.resample import resize
 from superres.imageio.scratch import Scratch, ScratchFile
 from superres.imageio.sniff import READABLE
+from superres.imageio.turn import turned
 from superres.imageio.vips import set_threads
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "READABLE",
     "WRITABLE",
     "Canvas",
+    "Growing",
     "Header",
     "Limits",
     "Metadata",
@@ -55,4 +58,5 @@ __all__ = [
     "resize",
     "set_threads",
     "source_facts",
+    "turned",
 ]

@@ -73,7 +73,10 @@ class Ledger:
         self._attempts, self._clock = attempts, clock
 
     def begin(self, job_id: str, position: int) -> Ticket | None:
-        """Begin a picture; None if there is nothing to do (any more), or another has it."""
+        """Begin a picture; None if there is nothing to do (any more), or another has it.
+
+        What this version cannot read, or has no model for, fails and says so.
+        """
         with writing(self._database) as connection:
             job = rows.lock(connection, job_id)
             item = connection.execute(select(job_items).where(_is(job_id, position))).first()
@@ -92,6 +95,12 @@ class Ledger:
                 _end(connection, job_id, position, State.FAILED, moment, error)
                 rows.settle(connection, self._queue, job, moment)
                 return None
+            try:
+                recipe = request.recipe_from_json(item.recipe)
+            except SuperresError as exc:  # left waiting, it would be claimed again and again
+                _end(connection, job_id, position, State.FAILED, moment, exc)
+                rows.settle(connection, self._queue, job, moment)
+                return None
             values = {
                 "state": State.RUNNING,
                 "attempt": item.attempt + 1,
@@ -107,7 +116,7 @@ class Ledger:
             position,
             item.attempt + 1,
             request.source_from_json(item.source),
-            request.recipe_from_json(item.recipe),
+            recipe,
             item.name,
             job.max_run,
             job.lifetime,

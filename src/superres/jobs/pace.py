@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from superres.errors import EngineError
 from superres.executors.recipe import Recipe
 from superres.models import get_model
 
@@ -44,7 +45,10 @@ def expected(recipe: Recipe) -> float:
 
 
 def _cost(model: str) -> float:
-    return get_model(model).mmac_per_pixel / get_model("general").mmac_per_pixel
+    try:
+        return get_model(model).mmac_per_pixel / get_model("general").mmac_per_pixel
+    except EngineError:  # removed since the job was handed in, which then fails at once
+        return 1.0
 
 
 class Pace:

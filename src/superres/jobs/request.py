@@ -125,21 +125,45 @@ def source_from_json(text: str) -> Stored:
 
 
 def recipe_to_json(recipe: Recipe) -> str:
-    """Write down what is to be done."""
-    return json.dumps(asdict(recipe))
+    """Write down what is to be done.
+
+    Options that are as usual are left out, so that an older version, which does not know all of
+    them, can read a picture's that does not need the new ones.
+    """
+    record, usual = asdict(recipe), asdict(UpscaleOptions())
+    options = record["options"]
+    output = _unusual(options.pop("output"), usual.pop("output"))
+    record["options"] = {**_unusual(options, usual), "output": output}
+    return json.dumps(record)
+
+
+def _unusual(values: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value != usual[name]}
 
 
 def recipe_from_json(text: str) -> Recipe:
-    """Read what :func:`recipe_to_json` wrote."""
+    """Read what :func:`recipe_to_json` wrote.
+
+    Raises:
+        BadParameter: it has what this version does not know.
+        ModelNotFound: its model is not on this machine.
+    """
     record: dict[str, Any] = json.loads(text)
-    options: dict[str, Any] = record["options"]
-    rules: dict[str, Any] = record["rules"]
-    return Recipe(
-        UpscaleOptions(**{**options, "output": OutputOptions(**options["output"])}),
-        Rules(**{**rules, "formats": tuple(rules["formats"])}),
-        tuple((int(side), float(scale)) for side, scale in record["ladder"]),
-        tuple(record["keep_formats"]),
-    )
+    try:
+        options: dict[str, Any] = record["options"]
+        rules: dict[str, Any] = record["rules"]
+        return Recipe(
+            UpscaleOptions(**{**options, "output": OutputOptions(**options["output"])}),
+            Rules(**{**rules, "formats": tuple(rules["formats"])}),
+            tuple((int(side), float(scale)) for side, scale in record["ladder"]),
+            tuple(record["keep_formats"]),
+        )
+    except (TypeError, KeyError) as exc:
+        raise BadParameter(
+            "This picture was handed in to another version of superres than the one that was to "
+            "do it, with options that this one does not know; hand it in again when all machines "
+            "have the same."
+        ) from exc
 
 
 def callback_to_json(callback: Callback) -> str:

@@ -8,6 +8,7 @@ pass, tiles share nothing, and outside the masks no byte changes. See ``superres
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,17 +20,19 @@ from numpy.typing import NDArray
 from superres.faces.damage import jpeg_loss, noise
 from superres.faces.enhance import Care, blend, care, clean
 from superres.faces.face import Face, FaceReport, Tier
+from superres.faces.paste import restorable
 from superres.faces.region import Region, mask, oval, regions
 from superres.imageio import Canvas, Scratch, release_pages
 from superres.models import FAITHFUL, get_model
 from superres.models.recipe import Recipe, make_recipe
 from superres.pipeline.alpha import BLEED_RADII
+from superres.pipeline.fitting import plan_pass
 from superres.pipeline.options import looked_for
-from superres.pipeline.passes import Pass, plan_pass
+from superres.pipeline.passes import Pass
 from superres.pipeline.sessions import Sessions
 from superres.tiling.plan import Plan, Tile
 
-__all__ = ["Faces", "Restore", "looked_for"]
+__all__ = ["Faces", "Restore", "looked_for", "recipe_of"]
 
 _SIDE = 64
 """Sides of rectangles are multiples of it, so that compiled shapes are reused."""
@@ -38,11 +41,13 @@ _MENDED = 0.02
 """Share of a face's mask that the faithful network's guard may have had to mend. Where it mended
 more, in dither or halftone, that network is at a loss, and the face is left to the chosen one."""
 
-_MEMORY = 16 << 20
+MEMORY = 16 << 20
 """Bytes of a rectangle up to which it is held in memory, else on scratch disk."""
 
-Restore = Callable[[Canvas, int, Sequence[Face], Callable[[], None]], tuple[Tier, ...]]
-"""Restores faces on a canvas of a scale, and says what became of each."""
+Check = Callable[[], None]
+Restore = Callable[[Canvas, int, Sequence[Face], Check, Callable[[], None]], tuple[Tier, ...]]
+"""Restores faces on a canvas of a scale, and says what became of each; calls the last argument
+after each that the network is done with."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,14 @@ class Faces:
         quality: that the picture was saved with, see :class:`superres.imageio.Header`.
         sessions: where programs are loaded.
         precision: to run in.
-        memory_ceiling: bytes, see :func:`superres.pipeline.passes.plan_pass`.
+        memory_ceiling: bytes, see :func:`superres.pipeline.fitting.plan_pass`.
         restore: tier 2, if it was asked for.
+        restore_cost: of a face, in million multiply-accumulates that take the engine as long.
 
     Attributes:
-        cost: million multiply-accumulates of :meth:`run`.
+        cost: million multiply-accumulates of :meth:`run`, the restoring included.
+        seconds: that :meth:`run` has taken.
+        enhance_seconds: of these, all but the restoring.
     """
 
     def __init__(
@@ -81,12 +89,11 @@ class Faces:
         precision: str,
         memory_ceiling: int,
         restore: Restore | None = None,
+        restore_cost: float = 0.0,
     ) -> None:
         self._found, self._source, self._restore = tuple(found), source, restore
         self._sessions, self._precision = sessions, precision
-        self._recipe = make_recipe(
-            get_model(FAITHFUL), first.scale, 1.0, colour_lock=first.colour_lock
-        )
+        self._recipe = recipe_of(first)
         self._ovals = [oval(face) for face in found]
         self._tiers: list[Tier] = ["unchanged"] * len(found)
         height, width, channels = source.shape
@@ -107,7 +114,10 @@ class Faces:
                 continue  # the canvas has that already
             plan = plan_pass(self._recipe, part.shape, sessions.engine, memory_ceiling)
             self._jobs.append(_Job(region, how, plan))
-        self.cost = sum(job.plan.cost for job in self._jobs) * self._recipe.mmac_per_pixel
+        self._each = restore_cost if restore is not None else 0.0
+        enhancing = sum(job.plan.cost for job in self._jobs) * self._recipe.mmac_per_pixel
+        self.cost = enhancing + self._each * restorable(found, first.scale)
+        self.seconds = self.enhance_seconds = 0.0
 
     @property
     def reports(self) -> tuple[FaceReport, ...]:
@@ -119,7 +129,7 @@ class Faces:
         canvas: Canvas,
         scratch: Scratch,
         on_cost: Callable[[float], None],
-        check: Callable[[], None],
+        check: Check,
     ) -> None:
         """Change the faces on ``canvas``, the first pass's result.
 
@@ -132,30 +142,39 @@ class Faces:
         Raises:
             BadOutput, EngineError: as for :meth:`superres.pipeline.passes.Pass.run`.
         """
-        before = 0.0
+        begun, before = time.perf_counter(), 0.0
         for job in self._jobs:
             each = self._recipe.mmac_per_pixel * job.plan.cost / len(job.plan)
 
-            def on_tile(done: int, before: float = before, each: float = each) -> None:
+            def on_tile(done: float, before: float = before, each: float = each) -> None:
                 on_cost(before + each * done)
 
             for number in self._enhance(job, canvas, scratch, on_tile, check):
                 self._tiers[number] = "enhanced"
             release_pages(self._source)
             before += each * len(job.plan)
+        self.enhance_seconds = time.perf_counter() - begun
         if self._restore is not None and self._found:
-            tiers = self._restore(canvas, self._recipe.scale, self._found, check)
+            self._sessions.trim()  # that network takes as much as all of these
+
+            def on_face() -> None:
+                nonlocal before
+                before = min(before + self._each, self.cost)
+                on_cost(before)
+
+            tiers = self._restore(canvas, self._recipe.scale, self._found, check, on_face)
             for number, tier in enumerate(tiers):
                 if tier == "restored":
                     self._tiers[number] = tier
+        self.seconds = time.perf_counter() - begun
 
     def _enhance(
         self,
         job: _Job,
         canvas: Canvas,
         scratch: Scratch,
-        on_tile: Callable[[int], None],
-        check: Callable[[], None],
+        on_tile: Callable[[float], None],
+        check: Check,
     ) -> list[int]:
         """Tier 1 for the faces of one rectangle; which of them it changed."""
         region, scale = job.region, self._recipe.scale
@@ -193,9 +212,14 @@ class Faces:
         return faces
 
 
+def recipe_of(first: Recipe) -> Recipe:
+    """What faces go through, after a first pass by ``first``."""
+    return make_recipe(get_model(FAITHFUL), first.scale, 1.0, colour_lock=first.colour_lock)
+
+
 def _canvas(shape: tuple[int, ...], dtype: np.dtype[Any], scratch: Scratch) -> Canvas:
     height, width, channels = shape
-    return Canvas(height, width, channels, dtype, scratch, memory_limit=_MEMORY)
+    return Canvas(height, width, channels, dtype, scratch, memory_limit=MEMORY)
 
 
 def _part(pixels: NDArray[Any], region: Region) -> NDArray[Any]:

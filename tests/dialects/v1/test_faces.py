@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
+from superres.faces import Face, FaceReport
+from superres.pipeline import UpscaleOptions
+from superres.server.v1.answers import faces_headers
 from tests.dialects.v1.conftest import Worker, error_of, opened, picture
 
 JSON = {"Accept": "application/json"}
@@ -44,6 +48,7 @@ def test_json_and_the_picture_with_a_header(client, portrait):
     response = client.post("/v1/upscale", json=body)
     assert opened(response.content).size == (400, 440)
     check(json.loads(response.headers["x-faces"]))
+    assert response.headers["x-faces-found"] == "1"
 
 
 def test_the_address_and_events(client, portrait):
@@ -89,6 +94,44 @@ def test_what_is_refused(client, path, fields, said):
     response = client.post(path, files={"file": ("a.png", picture())}, data=fields)
     assert response.status_code == 400
     assert said in error_of(response)["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/upscale", "/v1/jobs"])
+def test_drawings_go_without_restore(client, path):
+    fields = {"restore": "gfpgan", "model": "anime"}
+    response = client.post(path, files={"file": ("a.png", picture())}, data=fields)
+    assert response.status_code == 400
+    assert "not looked for in drawings" in error_of(response)["message"]
+
+
+def test_an_estimate_with_faces(client):
+    size = {"width": 400, "height": 300}
+    plain = client.get("/v1/estimate", params=size).json()
+    faced = client.get("/v1/estimate", params={**size, "face": "true"}).json()
+    assert faced["scratch_bytes"] > plain["scratch_bytes"]
+    assert faced["memory_bytes"] >= plain["memory_bytes"]
+    assert client.get("/v1/estimate", params={**size, "restore": "gfpgan"}).status_code == 501
+
+
+def test_a_header_has_the_largest_that_fit_and_says_how_many_there_are():
+    faces = tuple(
+        FaceReport(Face(1234.5, 2345.6, 300 - n, 300.25, 0.98765, ((0, 0),) * 5), "enhanced")
+        for n in range(100)
+    )
+
+    def headers(count):
+        report = SimpleNamespace(faces=faces[:count])
+        return faces_headers(UpscaleOptions(face=True), report)
+
+    for count in (0, 1, 30, 100):
+        told = headers(count)
+        listed = json.loads(told["X-Faces"])
+        assert listed == [each.as_record() for each in faces[: len(listed)]]
+        assert len(listed) == min(count, len(json.loads(headers(100)["X-Faces"])))
+        assert told["X-Faces-Found"] == str(count)
+        assert len(told["X-Faces"]) <= 4096
+    assert 4096 - len(headers(100)["X-Faces"]) < 120, "as many as fit"
+    assert faces_headers(UpscaleOptions(), SimpleNamespace(faces=())) == {}
 
 
 @pytest.mark.parametrize("where", ["params", "data"])

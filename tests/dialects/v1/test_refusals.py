@@ -237,6 +237,8 @@ def test_the_format_asked_for_is_not_accepted(client):
         ("width=0", "1"),
         ("width=" + "9" * 6000, "width"),
         ("fidelity=2", "1"),
+        ("denoise=1.5", "denoise is"),
+        ("tta=perhaps", "boolean"),
         ("model=genral", "Did you mean 'general'?"),
         ("format=gif", "png, jpeg, webp or tiff"),
         ("quality=0", "1"),

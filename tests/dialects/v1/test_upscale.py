@@ -192,6 +192,26 @@ def test_accept_chooses_the_answer(client, accept, answered):
     assert response.headers["content-type"] == answered
 
 
+def test_noise_and_orientations(client):
+    """The fake engine repeats pixels: what differs is what it was given."""
+    rng = np.random.default_rng(0)
+    noisy = np.clip(rng.normal(120, 20, (64, 64, 3)), 0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noisy).save(buffer, "PNG")
+
+    def spread(**fields):
+        response = client.post("/v1/upscale", params=fields, content=buffer.getvalue())
+        assert response.status_code == 200, response.text
+        return np.asarray(opened(response.content)).std()
+
+    as_it_is = spread(denoise=0)
+    assert as_it_is == pytest.approx(noisy.std(), rel=0.01)
+    assert spread(denoise=0, tta="true") == as_it_is
+    assert spread(fidelity=0.5) == as_it_is
+    assert spread(denoise=0.3, fidelity=0.5) < as_it_is
+    assert spread(denoise=1) < spread() < 0.7 * as_it_is
+
+
 def test_the_first_frame_only_if_asked(client):
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     buffer = io.BytesIO()

@@ -10,6 +10,7 @@ from superres.faces.align import (
     TEMPLATE,
     apply,
     around,
+    glance,
     inverse,
     reduced,
     sample,
@@ -100,6 +101,20 @@ def test_an_enlarged_window_is_as_pillow_enlarges(photos):
     # Pillow's taps stop at the box, these see beyond; and it rounds, twice.
     inner = (slice(8, -8), slice(8, -8))
     assert np.abs(np.clip(seen, 0, 255) - np.asarray(other))[inner].max() <= 1.5
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 2.7, 9.0])
+@pytest.mark.parametrize("centre", [(220.3, 150.8), (10.0, 10.0), (-300.0, 40.0)])
+def test_a_glance_is_a_sample_but_for_a_fraction_of_a_pixel(photos, centre, scale):
+    cat = photos["chelsea"]
+    matrix = around(centre, 0.7, scale, 120)
+    exact = sample(cat, matrix, (120, 120), outside=0)
+    quick = glance(cat, matrix, 120)
+    assert quick.dtype == np.float32
+    away = np.abs(quick - exact)
+    assert away.mean() < 0.1
+    assert np.percentile(away, 99) < 1.5
+    assert np.array_equal(glance(cat, matrix, 120), quick)
 
 
 def test_a_coarse_window_shows_means_not_single_pixels():

@@ -1,4 +1,4 @@
-"""How faces are treated, and blended into a canvas band by band."""
+"""How faces are treated, and blended into a canvas piece by piece."""
 
 from __future__ import annotations
 
@@ -153,12 +153,30 @@ def test_what_is_shown_is_the_mean_by_the_mask(dtype):
 
 @pytest.mark.parametrize("scale", [2, 4])
 @pytest.mark.parametrize("sigma", [0.0, 2.0])
-def test_bands_leave_no_trace(monkeypatch, scale, sigma):
-    whole, banded = pictures(scale=scale), pictures(scale=scale)
+def test_pieces_leave_no_trace(monkeypatch, scale, sigma):
+    whole, pieced = pictures(scale=scale), pictures(scale=scale)
     blend(*whole, REGION, [OVAL], Care(sigma, 0.9))
-    monkeypatch.setattr(enhance, "_AREA", 1)
-    blend(*banded, REGION, [OVAL], Care(sigma, 0.9))
-    np.testing.assert_array_equal(banded[0].array(), whole[0].array())
+    monkeypatch.setattr(enhance, "_PIECE", 16)
+    blend(*pieced, REGION, [OVAL], Care(sigma, 0.9))
+    np.testing.assert_array_equal(pieced[0].array(), whole[0].array())
+
+
+def test_a_wide_region_is_no_more_work_for_each_pixel(monkeypatch):
+    """Bands as wide as the canvas were eight rows of pixels and 64 of halo."""
+    worked = []
+
+    def counted(values, source, *, clean):
+        worked.append(values.shape[0] * values.shape[1])
+        return finished(values, source, clean=clean)
+
+    monkeypatch.setattr(enhance, "finished", counted)
+    height, width, scale = 64, 5000, 4
+    canvas, result = (Canvas(height * scale, width * scale, 1, "uint8") for _ in range(2))
+    over_all = Oval(width / 2, height / 2, (0.0, -1.0), width, height)
+    source = np.zeros((height, width, 1), np.uint8)
+    blend(canvas, result, source, Region(0, 0, height, width, (0,)), [over_all], Care())
+    assert height * width * scale**2 <= sum(worked) < 1.5 * height * width * scale**2
+    assert max(worked) < 1 << 19
 
 
 def test_a_canvas_on_disk_is_blended_alike(tmp_path):

@@ -11,7 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superres.errors import ImageTooLarge, ImageTooSmall, SourceTooLarge, UnsupportedFormat
+from superres.errors import (
+    BadParameter,
+    ImageTooLarge,
+    ImageTooSmall,
+    SourceTooLarge,
+    UnsupportedFormat,
+)
 from superres.executors.recipe import Recipe, Rules
 from superres.faces import Face, FaceReport
 from superres.imageio import Header, OutputOptions
@@ -208,6 +214,25 @@ def test_results_of_before_there_were_faces() -> None:
     record = json.loads(result_to_json(RESULT))
     del record["faces"]
     assert result_from_json(json.dumps(record)) == RESULT
+
+
+def test_options_that_are_as_usual_are_left_out_so_that_older_versions_read_the_rest() -> None:
+    record = json.loads(request.recipe_to_json(Recipe(UpscaleOptions(2.0))))
+    assert record["options"] == {"scale": 2.0, "output": {}}
+    recipe = Recipe(UpscaleOptions(tta=True, denoise=0.0))
+    text = request.recipe_to_json(recipe)
+    assert json.loads(text)["options"] == {"tta": True, "denoise": 0.0, "output": {}}
+    assert request.recipe_from_json(text) == recipe
+    output = OutputOptions("jpeg", 80)
+    record = json.loads(request.recipe_to_json(Recipe(UpscaleOptions(face=True, output=output))))
+    assert record["options"] == {"face": True, "output": {"format": "jpeg", "quality": 80}}
+
+
+def test_what_another_version_wrote_down_is_refused_in_a_sentence() -> None:
+    record = json.loads(request.recipe_to_json(Recipe()))
+    record["options"]["colourise"] = True
+    with pytest.raises(BadParameter, match="another version of superres"):
+        request.recipe_from_json(json.dumps(record))
 
 
 def test_faces_in_a_recipe() -> None:

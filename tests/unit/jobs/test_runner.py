@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 
@@ -9,7 +10,13 @@ import pytest
 from sqlalchemy import text, update
 
 from superres.database import reading, writing
-from superres.errors import BadParameter, DeadlineExceeded, StorageError, WorkerLost
+from superres.errors import (
+    BadParameter,
+    DeadlineExceeded,
+    ModelNotFound,
+    StorageError,
+    WorkerLost,
+)
 from superres.jobs import State
 from superres.jobs import runner as running
 from superres.jobs.queue import item_id, schema_of
@@ -261,6 +268,31 @@ def test_a_damaged_input(make, idle: Workshop) -> None:
     assert [i.state for i in done.items] == ["failed", "done"]
     assert isinstance(done.items[0].error, StorageError)
     assert "damaged" in str(done.items[0].error)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"colourise": True}, BadParameter, "another version"),
+        ({"model": "of-another-machine"}, ModelNotFound, "of-another-machine"),
+        ({"model": "anime", "restore": "gfpgan"}, BadParameter, "drawings"),
+    ],
+)
+def test_what_cannot_be_read_here_fails_alone_and_at_once(
+    make, idle: Workshop, options, error, words
+) -> None:
+    job = idle.submit(2)
+    record = json.loads(idle.rows()[0].recipe)
+    record["options"] |= options
+    with writing(idle.app.database) as connection:
+        first = update(job_items).where(job_items.c.position == 0)
+        connection.execute(first.values(recipe=json.dumps(record)))
+    shop = make()
+    shop.app.runner.start()
+    done = shop.finished(job)
+    assert [i.state for i in done.items] == ["failed", "done"]
+    assert isinstance(done.items[0].error, error)
+    assert words in str(done.items[0].error)
 
 
 def test_the_database_is_asked_until_it_answers(shop: Workshop, monkeypatch) -> None:

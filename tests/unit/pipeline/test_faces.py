@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from superres.engines.fake import FakeEngine
+from superres.engines.memory import TileMemory
 from superres.errors import Cancelled, ModelNotFound
 from superres.faces.face import Face
 from superres.faces.region import mask, oval
@@ -38,7 +39,7 @@ class TwoModels:
     name, device, resamples = "two", "cpu", False
 
     def __init__(self, streams=2):
-        self.streams = streams
+        self.streams, self.memory = streams, TileMemory(streams)
         self._clean, self._rippled = SharpEngine(), SharpEngine(RIPPLE)
         self._chosen = get_model("general").weights[0].sha256
 

@@ -27,6 +27,8 @@ _PIECE = 1 << 18
 _ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 # Nothing in a picture is to be run, whatever somebody put into its metadata.
 _INERT = {"Content-Security-Policy": "default-src 'none'; sandbox"}
+# The longest list of faces in a header. Many proxies take 8 kB, of all headers together.
+_FACES_BYTES = 4096
 
 
 def picture_answer(
@@ -84,12 +86,20 @@ def picture(result: ItemResult, url: str) -> Picture:
     )
 
 
-def faces_header(options: UpscaleOptions, report: FileReport) -> dict[str, str]:
-    """The header that lists faces beside a bare picture, as JSON does; none if nobody asked."""
+def faces_headers(options: UpscaleOptions, report: FileReport) -> dict[str, str]:
+    """What tells of faces beside a bare picture: how many there are, and as JSON does, the largest
+    that have room. Nothing if nobody asked.
+    """
     if not options.with_faces:
         return {}
-    faces = [each.as_record() for each in report.faces]
-    return {"X-Faces": json.dumps(faces, separators=(",", ":"))}
+    told, room = [], _FACES_BYTES - len("[]")
+    for each in report.faces:
+        face = json.dumps(each.as_record(), separators=(",", ":"))
+        room -= len(face) + len(",")
+        if room < -len(","):
+            break
+        told.append(face)
+    return {"X-Faces": f"[{','.join(told)}]", "X-Faces-Found": str(len(report.faces))}
 
 
 async def kept_answer(request: Request, blobs: Blobs, blob: Blob, expires: float) -> Response:

@@ -21,6 +21,7 @@ from superres.faces.restore import installed
 from superres.imageio import MEDIA_TYPES
 from superres.jobs import ItemResult
 from superres.models import get_model, list_models
+from superres.models.catalog import FAITHFUL
 from superres.pipeline import UpscaleOptions
 from superres.pipeline.options import looked_for
 from superres.server.errors import ClientGone, answer
@@ -29,7 +30,7 @@ from superres.server.v1 import events, schemas
 from superres.server.v1.accept import wanted
 from superres.server.v1.answers import (
     described,
-    faces_header,
+    faces_headers,
     kept_answer,
     name_of,
     picture_answer,
@@ -102,7 +103,7 @@ class Door:
                 work.target,
                 MEDIA_TYPES[report.format],
                 name_of(taken.stem, options, report),
-                {**times(request), **faces_header(options, report)},
+                {**times(request), **faces_headers(options, report)},
                 stack.pop_all().aclose,
             )
         raise AssertionError("unreachable")  # no context above swallows exceptions
@@ -179,9 +180,11 @@ class Door:
     async def models(self, request: Request) -> dict[str, Any]:
         """Every model, the default one among them, and what faces can be restored with."""
         await self._paced(request, "superres:ListModels", "v1/models")
-        default = get_model(self._app.settings.models.default)
+        default = self._app.settings.models.default
+        models = {model.name: model for model in list_models()}
+        least = models.get(default) or get_model(FAITHFUL)  # somebody may have removed it
         return {
-            "default": default.name,
+            "default": default,
             "models": [
                 {
                     "name": model.name,
@@ -190,10 +193,11 @@ class Door:
                     "scales": list(model.scales),
                     "fidelity": model.fidelity,
                     "faces": looked_for(model),
-                    "cost": round(model.mmac_per_pixel / default.mmac_per_pixel, 2),
+                    "cost": round(model.mmac_per_pixel / least.mmac_per_pixel, 2),
                     "licence": model.licence,
+                    "added": model.added,
                 }
-                for model in list_models()
+                for model in models.values()
             ],
             "restorers": [asdict(each) for each in await in_thread(installed, self._app.settings)],
         }

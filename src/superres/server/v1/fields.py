@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from superres.errors import BadParameter
 from superres.faces.restore import check_restorer
 from superres.imageio import OutputOptions
-from superres.models import list_models
+from superres.models.catalog import shipped_models
 from superres.pipeline import UpscaleOptions
 from superres.pipeline.options import MAX_SCALE, MIN_SCALE
 from superres.settings import Settings
@@ -21,10 +21,8 @@ from superres.settings import Settings
 _MAX_SIDE = 65_535 * 16
 _FORMATS = ["png", "jpeg", "webp", "tiff", "jpg", "tif"]
 
-
-def _model_names() -> dict[str, Any]:
-    return {"enum": [model.name for model in list_models()]}
-
+# No enum: models may be added to a server while it runs.
+_MODELS = ", ".join(model.name for model in shipped_models())
 
 Truth = Annotated[bool, Strict()]
 Scale = Annotated[
@@ -40,8 +38,8 @@ Scale = Annotated[
 Model = Annotated[
     str | None,
     Field(
-        description="A model's name, see /v1/models; the server's default otherwise.",
-        json_schema_extra=_model_names(),
+        description=f"A model's name: {_MODELS}, or one that was added to this server, see "
+        "/v1/models; the server's default otherwise.",
         examples=["general"],
     ),
 ]
@@ -64,7 +62,40 @@ Format = Annotated[
         examples=["png"],
     ),
 ]
-
+Tta = Annotated[
+    Truth,
+    Field(
+        description="Enlarge every part in eight orientations and take the mean: a little closer "
+        "to the truth, and eight times as slow."
+    ),
+]
+Denoise = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        le=1,
+        description="How much of a photograph's noise is taken off before it is enlarged, from 0, "
+        "none, to 1; otherwise 0.5 to 0.8 if it is plainly noisy and no fidelity is given.",
+        examples=[0.8],
+    ),
+]
+Face = Annotated[
+    Truth,
+    Field(
+        description="Find faces and keep them recognisable: they come out closer to the person "
+        "than the model alone makes them, and the answer lists them. In drawings (see "
+        "/v1/models) none are looked for."
+    ),
+]
+Restore = Annotated[
+    str | None,
+    Field(
+        max_length=64,
+        description="A network that makes faces anew, such as gfpgan, if it is installed "
+        "here (see /v1/models); implies face, and not for drawings. Details that the picture does "
+        "not show are invented: people may look like somebody else.",
+    ),
+]
 
 _STRENGTH = UpscaleOptions.restore_strength
 
@@ -110,7 +141,7 @@ class Fields(BaseModel):
 class UpscaleFields(Fields):
     """How a picture is to be enlarged and stored."""
 
-    truths = frozenset({"lossless", "first_frame", "colour_lock", "face"})
+    truths = frozenset({"lossless", "first_frame", "colour_lock", "tta", "face"})
 
     scale: Scale = None
     width: Annotated[
@@ -159,22 +190,10 @@ class UpscaleFields(Fields):
     colour_lock: Annotated[
         Truth, Field(description="Hold the colours of areas to the picture's own.")
     ] = True
-    face: Annotated[
-        Truth,
-        Field(
-            description="Find faces and keep them recognisable: they come out closer to the "
-            "person than the model alone makes them, and the answer lists them."
-        ),
-    ] = False
-    restore: Annotated[
-        str | None,
-        Field(
-            max_length=64,
-            description="A network that makes faces anew, such as gfpgan, if it is installed "
-            "here (see /v1/models); implies face. Details that the picture does not show are "
-            "invented: people may look like somebody else.",
-        ),
-    ] = None
+    tta: Tta = False
+    denoise: Denoise = None
+    face: Face = False
+    restore: Restore = None
     restore_strength: Annotated[
         float | None,
         Field(
@@ -189,13 +208,12 @@ class UpscaleFields(Fields):
         """The same in the pipeline's words.
 
         Raises:
-            BadParameter: values that contradict each other.
+            BadParameter: values that contradict each other, such as restore with a model for
+                drawings.
             ModelNotFound: no such model, or network that restores faces.
             WeightsMissing: that network is not installed.
         """
-        if self.restore is not None:
-            check_restorer(self.restore, settings)
-        return UpscaleOptions(
+        options = UpscaleOptions(
             scale=self.scale,
             width=self.width,
             height=self.height,
@@ -203,6 +221,8 @@ class UpscaleFields(Fields):
             model=self.model or settings.models.default,
             fidelity=self.fidelity,
             colour_lock=self.colour_lock,
+            tta=self.tta,
+            denoise=self.denoise,
             face=self.face,
             restore=self.restore,
             restore_strength=_STRENGTH if self.restore_strength is None else self.restore_strength,
@@ -215,6 +235,8 @@ class UpscaleFields(Fields):
                 strip_location=self.strip == "location",
             ),
         )
+        _check_restorer(options, settings)
+        return options
 
 
 Asked = TypeVar("Asked", bound=UpscaleFields)
@@ -222,6 +244,8 @@ Asked = TypeVar("Asked", bound=UpscaleFields)
 
 class EstimateFields(Fields):
     """What an upscale would take is asked for a picture of this size."""
+
+    truths = frozenset({"tta", "face"})
 
     width: Annotated[
         int, Field(ge=1, le=_MAX_SIDE, description="Of the picture to enlarge.", examples=[800])
@@ -233,15 +257,30 @@ class EstimateFields(Fields):
     model: Model = None
     fidelity: Fidelity = None
     format: Format = None
+    tta: Tta = False
+    denoise: Denoise = None
+    face: Face = False
+    restore: Restore = None
 
     def options(self, settings: Settings) -> UpscaleOptions:
         """The same in the pipeline's words; raises what :meth:`UpscaleFields.options` does."""
-        return UpscaleOptions(
+        options = UpscaleOptions(
             scale=self.scale,
             model=self.model or settings.models.default,
             fidelity=self.fidelity,
+            tta=self.tta,
+            denoise=self.denoise,
+            face=self.face,
+            restore=self.restore,
             output=OutputOptions(format=self.format),
         )
+        _check_restorer(options, settings)
+        return options
+
+
+def _check_restorer(options: UpscaleOptions, settings: Settings) -> None:
+    if options.restore is not None:
+        check_restorer(options.restore, settings)
 
 
 def once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

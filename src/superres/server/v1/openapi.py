@@ -94,8 +94,12 @@ def upscale_answers() -> dict[int | str, dict[str, Any]]:
             },
             "X-Faces": {
                 "description": "With the picture itself, if faces were looked for: what `faces` "
-                "is in JSON.",
+                "is in JSON, the largest ones, as many as fit in 4096 bytes.",
                 "content": {"application/json": {"schema": _FACES}},
+            },
+            "X-Faces-Found": {
+                "description": "Beside X-Faces: how many faces there are.",
+                "schema": {"type": "integer", "minimum": 0},
             },
         },
     }

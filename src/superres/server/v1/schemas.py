@@ -49,7 +49,11 @@ class Model(Answer):
     fidelity: float = Field(description="Taken if none is given.", ge=0, le=1)
     faces: bool = Field(description="Whether it looks for faces if asked to; drawings have none.")
     cost: float = Field(description="Time for a picture, as a multiple of the default model's.")
-    licence: str = Field(description="Of the weights, as an SPDX identifier.")
+    licence: str = Field(
+        description="Of the weights, as an SPDX identifier; of a model that was added, as its "
+        "keeper said it."
+    )
+    added: bool = Field(description="Whether the server's keeper added it.", examples=[False])
 
 
 class Restorer(Answer):
@@ -82,9 +86,12 @@ class Estimate(Answer):
     fidelity: float
     passes: list[int] = Field(description="Scale of each pass of the network.")
     format: str
-    seconds: float = Field(description="From what the server did before; 0 if nothing yet.")
+    seconds: float = Field(
+        description="From what the server did before, for a usual picture where faces are looked "
+        "for; 0 if it did not do the like yet."
+    )
     memory_bytes: int
-    scratch_bytes: int
+    scratch_bytes: int = Field(description="Room on disk in between, at most.")
 
 
 class Box(Answer):

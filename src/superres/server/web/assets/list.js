@@ -41,7 +41,7 @@ export function standing(item) {
       return `${item.message} Trying again in ${wait} s.`;
     }
     case "done":
-      return `${words.pixels(result.width, result.height)} · ${words.bytes(result.bytes)} · ${words.seconds(result.seconds)}`;
+      return words.line([words.pixels(result.width, result.height), words.bytes(result.bytes), words.seconds(result.seconds)]);
     case "cancelled":
       return "Cancelled";
     default:

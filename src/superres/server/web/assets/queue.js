@@ -82,8 +82,9 @@ export class Queue extends EventTarget {
   /** Asks what it would take with the settings of now; stays silent if nobody knows. */
   async estimate(item) {
     if (!item.size) return;
-    const { scale, model, fidelity } = this.#settings();
+    const { scale, model, fidelity, faces } = this.#settings();
     const params = { ...item.size, scale, model, ...(fidelity === null ? {} : { fidelity }) };
+    if (faces) params.face = true;
     const key = JSON.stringify(params);
     if (item.asked === key) return;
     item.asked = key;

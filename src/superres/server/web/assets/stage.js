@@ -167,7 +167,7 @@ export class Stage {
           from && item.estimate ? `${from.replace(" px", "")} → ${expectation(item)}` : from,
           item.file ? words.bytes(item.file.size) : "",
         ];
-    setText(byId("facts-line"), line.filter(Boolean).join(" · "));
+    setText(byId("facts-line"), words.line(line));
     const found = byId("faces-found");
     found.hidden = !done || !result.faces;
     if (!found.hidden) {

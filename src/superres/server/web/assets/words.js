@@ -46,6 +46,10 @@ export const pixels = (width, height) => `${width} × ${height} px`;
 /** 268_435_456 → "268 megapixels". */
 export const megapixels = (count) => `${decimal(count / 1e6, count < 1e7 ? 1 : 0)} megapixels`;
 
+/** Facts in a row, broken between them and not between a number and its unit. */
+export const line = (facts) =>
+  facts.filter(Boolean).join(" · ").replace(/(\d|×) (?=[\d×a-z])| (?=·)/gi, "$1\u00A0");
+
 export const percent = (fraction) => `${Math.round(fraction * 100)} %`;
 
 export const times = (scale) => `${decimal(scale, 2)} ×`;
