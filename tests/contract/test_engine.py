@@ -6,32 +6,43 @@ import importlib.util
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from superres.engines.base import Engine
 from superres.engines.select import select_engine
+from superres.engines.several import SeveralEngine
 from superres.errors import EngineError, EngineUnavailable, SuperresError, WeightsMissing
 from superres.settings import EngineSettings
 from tests.contract.toys import WINDOW, answer, program, tile
 
-ENGINES = {"fake": None, "cpu": "openvino"}  # device: the runtime it needs
+# device: the runtime it needs
+ENGINES = {"fake": None, "cpu": "openvino", "torch": "torch", "torch twice": "torch"}
+
+
+def made(device: str, folder: Path) -> Engine:
+    runtime = ENGINES[device]
+    if runtime is not None and importlib.util.find_spec(runtime) is None:
+        pytest.skip(f"{runtime} is not installed")
+    settings = EngineSettings(device=device, cache_dir=folder, streams=2)
+    if device == "torch twice":
+        settings = replace(settings, device="torch")
+        return SeveralEngine([select_engine(settings), select_engine(settings)])
+    return select_engine(settings)
 
 
 @pytest.fixture(scope="module", params=ENGINES)
 def engine(request, tmp_path_factory) -> Engine:
-    runtime = ENGINES[request.param]
-    if runtime is not None and importlib.util.find_spec(runtime) is None:
-        pytest.skip(f"{runtime} is not installed")
-    folder = tmp_path_factory.mktemp("compiled")
-    return select_engine(EngineSettings(device=request.param, cache_dir=folder, streams=2))
+    return made(request.param, tmp_path_factory.mktemp("compiled"))
 
 
 def test_it_says_what_it_is(engine):
     assert engine.name
     assert engine.device
     assert engine.streams >= 1
+    assert engine.memory.tiles >= 1
     assert isinstance(engine.resamples, bool)
     assert set(engine.precisions) <= {"f16", "bf16", "f32"}
     assert len(set(engine.precisions)) == len(engine.precisions)
@@ -93,6 +104,18 @@ def test_results_are_the_callers_own(engine, quantised):
         again = session.submit(image).result(60)
         for got, want in zip((again.pixels, again.reduced, again.errors), kept, strict=True):
             np.testing.assert_array_equal(got, want)
+
+
+def test_any_array_is_taken(engine):
+    """Turned round in memory, as mirrored tiles are, or not to be written to."""
+    session = engine.load(program(), "f32")
+    want = session.submit(tile()).result(60).pixels
+    backwards = np.ascontiguousarray(tile()[:, ::-1, ::-1])[:, ::-1, ::-1]
+    kept = tile()
+    kept.flags.writeable = False
+    columns = np.asfortranarray(tile())
+    for image in (backwards, kept, columns):
+        np.testing.assert_array_equal(session.submit(image).result(60).pixels, want)
 
 
 def test_an_older_result_is_not_overwritten_by_a_newer(engine):
@@ -183,10 +206,7 @@ class TestComputing:
 
     @pytest.fixture
     def engine(self, device, tmp_path) -> Engine:
-        if importlib.util.find_spec(ENGINES[device]) is None:
-            pytest.skip(f"{ENGINES[device]} is not installed")
-        settings = EngineSettings(device=device, cache_dir=tmp_path, streams=2)
-        return select_engine(settings)
+        return made(device, tmp_path)
 
     def test_missing_weights_are_told_as_such(self, engine):
         def build() -> bytes:

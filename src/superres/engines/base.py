@@ -14,6 +14,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from superres.engines.memory import TileMemory
+
 
 @dataclass(frozen=True)
 class TileResult:
@@ -42,6 +44,8 @@ class TileProgram:
         quantised: output is uint8 (else float32).
         guarded: whether the plausibility guard is applied.
         build: makes the serialised ONNX model; called only if no compilation is cached.
+        runtime: "torch" if some network in it has no ONNX form, so that only PyTorch runs it;
+            None: any engine does.
     """
 
     key: str
@@ -51,6 +55,7 @@ class TileProgram:
     quantised: bool
     guarded: bool
     build: Callable[[], bytes]
+    runtime: str | None = None
 
 
 class Session(Protocol):
@@ -78,13 +83,18 @@ class Engine(Protocol):
     name: str
     device: str
     streams: int
-    """How many tiles the device computes at a time."""
+    """How many tiles may be on their way through the device at a time."""
     resamples: bool
     """Whether it merely resamples (the fake engine), so that plain output is no fault."""
 
     @property
+    def memory(self) -> TileMemory:
+        """How large tiles may be on the device."""
+        ...
+
+    @property
     def precisions(self) -> Sequence[str]:
-        """What the device computes fast: of "f16", "bf16", "f32", fastest first."""
+        """What the device computes fast: of "f16", "bf16", "f32", the best first."""
         ...
 
     def load(self, program: TileProgram, precision: str) -> Session:

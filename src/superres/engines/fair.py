@@ -77,6 +77,7 @@ class FairEngine:
     def __init__(self, inner: Engine, now: Callable[[], float] = time.monotonic) -> None:
         self.name, self.device = inner.name, inner.device
         self.streams, self.resamples = inner.streams, inner.resamples
+        self.memory = inner.memory
         self._inner = inner
         self._lock = threading.Lock()
         self._flows: dict[int, _Flow] = {}

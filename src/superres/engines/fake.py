@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from superres.engines.base import TileProgram, TileResult
+from superres.engines.memory import TileMemory
 from superres.errors import EngineUnavailable
 
 
@@ -43,6 +45,11 @@ class FakeEngine:
     device = "fake"
     streams = 1
     resamples = True
+
+    @cached_property
+    def memory(self) -> TileMemory:
+        """See :class:`superres.engines.base.Engine`."""
+        return TileMemory(self.streams)
 
     @property
     def precisions(self) -> Sequence[str]:

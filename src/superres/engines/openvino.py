@@ -21,9 +21,11 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from superres.engines.base import TileProgram, TileResult
+from superres.engines.base import Engine, Session, TileProgram, TileResult
 from superres.engines.cache import CompiledCache
+from superres.engines.memory import TileMemory
 from superres.engines.network import NetworkProgram
+from superres.engines.torch_lazy import torch_engine
 from superres.errors import EngineError, EngineUnavailable, OutOfMemory
 
 _PRECISIONS = {"f16": ("FP16", ov.Type.f16), "bf16": ("BF16", ov.Type.bf16)}
@@ -44,6 +46,9 @@ def _core() -> ov.Core:
     second leaves the thread with the first one's stack, which is no more, and the next
     signal (Ctrl-C, say) is a segmentation fault.
     """
+    # The binding looks numpy up at its first array, in a way that locks up for ever when two
+    # threads are there at the same time, each with a first tile (seen): so it is done here.
+    ov.Tensor(np.zeros(1, np.float32)).data[:] = 0
     return ov.Core()
 
 
@@ -106,6 +111,7 @@ class OpenVINOEngine:
         cache_size: bytes at most in there.
         streams: tiles at a time; 0 chooses one per processor.
         threads: processors to use; 0 takes all this process may use.
+        express: threads more than streams, for a short tile beside long ones.
     """
 
     name = "openvino"
@@ -118,13 +124,16 @@ class OpenVINOEngine:
         cache_size: int = 1 << 30,
         streams: int = 0,
         threads: int = 0,
+        express: int = 0,
     ) -> None:
         self.threads = threads or physical_threads()
         self.streams = streams or self.threads
         self._core = _core()
         self._cache = CompiledCache(cache_dir, cache_size) if cache_dir else None
         self._lock = threading.Lock()
-        self._workers = ThreadPoolExecutor(self.streams, thread_name_prefix="superres-openvino")
+        self.memory = TileMemory(self.streams)
+        self._workers = ThreadPoolExecutor(self.streams + express, "superres-openvino")
+        self._torch: Engine | None = None
         capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self._precisions = [p for p, (name, _) in _PRECISIONS.items() if name in capabilities]
 
@@ -132,12 +141,15 @@ class OpenVINOEngine:
     def precisions(self) -> Sequence[str]:
         return (*self._precisions, "f32")
 
-    def load(self, program: TileProgram, precision: str) -> OpenVINOSession:
+    def load(self, program: TileProgram, precision: str) -> Session:
+        """See :class:`superres.engines.base.Engine`."""
         if precision not in self.precisions:
             raise EngineUnavailable(
                 f"This processor has no fast {precision}; choose one of "
                 f"{', '.join(self.precisions)}."
             )
+        if program.runtime == "torch":
+            return self._in_torch().load(program, "f32")
         config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": precision,
             "PERFORMANCE_HINT": "THROUGHPUT",
@@ -154,6 +166,13 @@ class OpenVINOEngine:
             except RuntimeError as exc:
                 raise _translated(exc) from exc
         return OpenVINOSession(compiled, self.streams, self._workers)
+
+    def _in_torch(self) -> Engine:
+        """What runs networks that have no ONNX form, on the same processors."""
+        with self._lock:
+            if self._torch is None:
+                self._torch = torch_engine("cpu", threads=self.threads)
+            return self._torch
 
 
 class OpenVINONetwork:

@@ -7,8 +7,7 @@ import threading
 from concurrent.futures import Future
 from dataclasses import replace
 
-from superres.engines.select import DEVICES
-from superres.errors import BadParameter
+from superres.engines.select import worker_devices
 from superres.executors.base import ExecutorState, Work
 from superres.executors.clock import Clock
 from superres.executors.scheduler import Scheduler
@@ -28,12 +27,7 @@ def devices(settings: Settings) -> tuple[str, ...]:
     Raises:
         BadParameter: an unknown device.
     """
-    device = settings.engine.device
-    if device not in DEVICES:
-        raise BadParameter(
-            f"Unknown device {device!r} ([engine] device); choose one of {', '.join(DEVICES)}."
-        )
-    return ("cpu" if device == "auto" else device,)
+    return worker_devices(settings.engine.device)
 
 
 class WorkerPool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import logging
 import os
 import signal
 import struct
@@ -20,7 +21,7 @@ from typing import NoReturn
 
 from superres.engines.fair import FairEngine
 from superres.engines.select import select_shared_engine
-from superres.errors import EngineUnavailable, SuperresError
+from superres.errors import EngineUnavailable, ModelNotFound, SuperresError, WeightsMissing
 from superres.executors import memory, perform
 from superres.executors.wire import (
     Advanced,
@@ -36,6 +37,7 @@ from superres.executors.wire import (
     Unable,
 )
 from superres.imageio import set_threads
+from superres.models.catalog import FAITHFUL
 from superres.pipeline import Estimate, FileReport, UpscaleOptions, Upscaler
 from superres.settings import Settings
 from superres.settings.environment import forget_secrets
@@ -47,6 +49,8 @@ Measured over 240 pictures of 64 to 700 pixels, four at a time: the resident siz
 439 MB without any measure, 294 MB with few heaps, 65 to 200 MB with both.
 """
 _PR_SET_PDEATHSIG = 1
+
+_log = logging.getLogger("superres.executors")
 
 
 def main(connection: Connection, settings: Settings) -> None:
@@ -159,6 +163,8 @@ class Worker:
                 details = f"Work {begin.work.request_id}: {traceback.format_exc()}"
             outcome = perform.expected(exc)
         self._send(Ended(number, outcome, details))
+        if isinstance(outcome, EngineUnavailable) and self._lost():
+            self._send(Leaving())
         with self._changing:
             del self._jobs[number]
             if self._leaving and not self._jobs:
@@ -168,6 +174,16 @@ class Worker:
                 self._tidied = time.monotonic()
         if due:
             memory.give_back()
+
+    def _lost(self) -> bool:
+        """Whether not even the first picture works any more: a GPU that has failed once answers
+        nothing from then on, until the process ends.
+        """
+        try:
+            _warm(self._upscaler, self._upscaler.settings.models.default)
+        except Exception:  # noqa: BLE001 - whatever it is, a new worker will tell
+            return True
+        return False
 
     def _answer(self, q: Question) -> None:
         try:
@@ -210,8 +226,15 @@ def _codec_threads(settings: Settings) -> int:
 
 
 def _warm(upscaler: Upscaler, model: str) -> None:
-    """Enlarge a small picture, so that the first request finds everything loaded."""
-    upscaler.upscale_file(_png(64), None, UpscaleOptions(model=model))
+    """Enlarge a small picture, so that the first request finds everything loaded.
+
+    A default that somebody removed is no reason not to work with the others.
+    """
+    try:
+        upscaler.upscale_file(_png(64), None, UpscaleOptions(model=model))
+    except (ModelNotFound, WeightsMissing) as exc:
+        _log.warning("[models] default cannot be used: %s", exc.public_message)
+        upscaler.upscale_file(_png(64), None, UpscaleOptions(model=FAITHFUL))
 
 
 def _png(side: int) -> bytes:

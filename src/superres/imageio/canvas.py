@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from superres.errors import BadParameter, ImageTooSmall, OutOfMemory
+from superres.imageio.growing import Growing
 from superres.imageio.layout import PIXEL_OFFSET, file_parts
 from superres.imageio.picture import Pixels
 from superres.imageio.positioned import read_at, write_at
@@ -170,6 +171,11 @@ class Canvas:
         source = vips.Source.new_from_file(self._open_file().path)
         image = vips.Image.tiffload_source(source, access="sequential", fail_on="error")
         return image.copy(interpretation=_interpretation(self.channels, self.dtype))
+
+    def growing(self) -> Growing:
+        """This canvas, which has to be on disk, as a picture to be read while it is written."""
+        samples = _interpretation(self.channels, self.dtype)
+        return Growing(self._open_file().fd, self._row, self.height, samples)
 
     def fill_from(self, image: Image) -> None:
         """Compute a libvips picture of this size and sample type into the canvas, streaming.

@@ -81,7 +81,7 @@ def drive(
     Args:
         image: the picture being saved.
         work: the blocking call.
-        on_progress: called on the calling thread with a fraction in 0…1.
+        on_progress: called on the calling thread with a fraction, which is 1 once all is done.
     """
     percent = [0]
 
@@ -101,7 +101,7 @@ def drive(
             while not wait([done], timeout=_POLL_SECONDS).done:
                 if on_progress is not None and percent[0] != reported:
                     reported = percent[0]
-                    on_progress(reported / 100)
+                    on_progress(min(reported, 99) / 100)
         except BaseException:
             image.set_kill(True)
             raise

@@ -23,6 +23,7 @@ def tile_program(recipe: Recipe, window: tuple[int, int], *, guarded: bool = Fal
         quantised=recipe.quantised,
         guarded=guarded,
         build=lambda: recipe.build(*window, guarded),
+        runtime=recipe.runtime,
     )
 
 
@@ -53,13 +54,18 @@ class Sessions:
     def get(
         self, recipe: Recipe, window: tuple[int, int], precision: str, *, guarded: bool = False
     ) -> Session:
-        """The session for tiles of ``window`` (height, width)."""
+        """The session for tiles of ``window`` (height, width).
+
+        A recipe whose networks are not fit for half precision runs in f32 whatever is asked.
+        """
+        precision = precision if recipe.half else "f32"
         program = tile_program(recipe, window, guarded=guarded)
         key = f"{precision}|{program.key}"
         with self._lock:
             kept = self._kept.get(key)
             if kept is None:
-                need = window[0] * window[1] * recipe.bytes_per_pixel * self.engine.streams
+                area, each = window[0] * window[1], recipe.bytes_per_pixel
+                need = self.engine.memory.held(area, each, recipe.scale)
                 self._make_room(need)
                 kept = self._kept[key] = _Kept(self.engine.load(program, precision), need)
                 while len(self._kept) > KEPT:
@@ -79,6 +85,14 @@ class Sessions:
                 kept.session.trim()
                 kept.trimmed = True
                 held -= kept.working_bytes
+
+    def trim(self) -> None:
+        """Give back the working memory of every session that is not in use."""
+        with self._lock:
+            for kept in self._kept.values():
+                if not kept.trimmed:
+                    kept.session.trim()
+                    kept.trimmed = True
 
     def close(self) -> None:
         """Let every session go."""

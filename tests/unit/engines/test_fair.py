@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from superres.engines.base import TileProgram, TileResult
 from superres.engines.fair import FairEngine, FairSession
 from superres.engines.fake import FakeEngine
+from superres.engines.memory import TileMemory
 from superres.engines.select import select_shared_engine
 from superres.errors import BadParameter, Cancelled, EngineUnavailable
 from superres.settings import EngineSettings
@@ -31,7 +32,7 @@ class Manual:
     precisions: Sequence[str] = ("f32",)
 
     def __init__(self, streams: int) -> None:
-        self.streams = streams
+        self.streams, self.memory = streams, TileMemory(streams)
         self.order: list[float] = []
         self.open: dict[float, Future[TileResult]] = {}
         self.loads = 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +19,14 @@ needs_torch = pytest.mark.skipif(bool(MISSING), reason=REASON)
 
 
 def have_torch() -> Any:
-    """Import torch, whether torchvision's compiled part fits it or not.
-
-    There is no torchvision for the CPU build of torch on the index. spandrel needs two of its
-    functions that are Python; the import only stumbles over operators that nobody declared.
-    """
+    """Import torch, with what spandrel needs of torchvision."""
     if MISSING:
         pytest.skip(REASON)
     import torch
 
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        for name in [name for name in sys.modules if name.startswith("torchvision")]:
-            del sys.modules[name]
-        for name in ("nms", "qnms"):
-            schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            torch.library.define(f"torchvision::{name}", schema)
+    from superres.engines.spandrel_import import import_spandrel
+
+    import_spandrel()
     return torch
 
 

@@ -19,7 +19,7 @@ from superres.executors.pool import WorkerPool
 from superres.executors.scheduler import Scheduler
 from superres.executors.supervisor import Supervisor
 from superres.pipeline import UpscaleOptions
-from tests.unit.executors.works import quick, settings, until
+from tests.unit.executors.works import is_right, quick, settings, until
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
 
@@ -107,3 +107,37 @@ def test_killing_a_worker_that_is_being_buried(tmp_path):
     supervisor.kill()
     assert supervisor.looks == 1
     clock.close()
+
+
+@pytest.mark.parametrize("lasts", [True, False])
+def test_a_device_that_is_lost_gets_a_new_worker(tmp_path, monkeypatch, lasts):
+    """Not so where one work cannot be done and others can."""
+    body = f"""
+        from concurrent.futures import Future
+        from superres.engines.fake import FakeSession
+        from superres.errors import EngineUnavailable
+        from superres.executors import worker
+        seen, right = settings.engine.cache_dir.parent / "seen", FakeSession.submit
+        if not seen.exists():
+            tiles = []
+            def submit(self, image):
+                tiles.append(image)
+                if len(tiles) == 1 or (not {lasts} and len(tiles) > 2):
+                    return right(self, image)
+                seen.touch()
+                future = Future()
+                future.set_exception(EngineUnavailable("The device is lost."))
+                return future
+            FakeSession.submit = submit
+        worker.main(connection, settings)
+    """
+    with broken_worker(tmp_path, monkeypatch, body) as pool:
+        until(lambda: pool.state().ready)
+        with pytest.raises(EngineUnavailable, match="device is lost"):
+            pool.submit(quick(tmp_path)).future.result(30)
+        if lasts:
+            until(lambda: pool.state().workers[0].restarts == 1 and pool.state().ready)
+        again = quick(tmp_path, "again")
+        pool.submit(again).future.result(30)
+        assert is_right(again)
+        assert pool.state().workers[0].restarts == (1 if lasts else 0)

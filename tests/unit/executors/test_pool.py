@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,16 @@ import psutil
 import pytest
 from PIL import Image
 
-from superres.errors import BadParameter, Cancelled, EngineUnavailable, WorkerLost
+from superres.errors import BadParameter, Cancelled, EngineUnavailable, ModelNotFound, WorkerLost
 from superres.executors.pool import WorkerPool, _worker_settings
 from superres.pipeline import UpscaleOptions
-from superres.settings import AccessSettings, DatabaseSettings, EngineSettings, Settings
+from superres.settings import (
+    AccessSettings,
+    DatabaseSettings,
+    EngineSettings,
+    ModelsSettings,
+    Settings,
+)
 from tests.unit.executors.works import is_right, quick, settings, slow, until
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
@@ -289,6 +296,19 @@ def test_an_engine_that_cannot_be_had(tmp_path, caplog):
             pool.submit(quick(tmp_path)).future.result(0)
         assert not pool.state().ready
         assert "cannot start" in caplog.text
+    finally:
+        pool.close()
+
+
+def test_a_default_model_that_somebody_removed(tmp_path):
+    """Works that name another are done; those that name none say what is the matter."""
+    gone = replace(settings(tmp_path), models=ModelsSettings(default="gone"))
+    pool = WorkerPool(gone)
+    try:
+        assert pool.submit(quick(tmp_path)).future.result(60)
+        without = quick(tmp_path, "other", options=UpscaleOptions(model="gone"))
+        with pytest.raises(ModelNotFound, match="gone"):
+            pool.submit(without).future.result(60)
     finally:
         pool.close()
 

@@ -448,3 +448,21 @@ def test_names_are_sorted_and_there():
     assert isinstance(Limits(), room.Limits)
     assert Scratch is room.Scratch
     assert Path
+
+
+@pytest.mark.parametrize("file_format", ["png", "jpeg", "webp", "tiff"])
+def test_the_whole_is_told_once_and_before_the_file_is_replaced(tmp_path, file_format):
+    """Who encodes while rows are still made can stop there."""
+    target, seen = tmp_path / "out", []
+    target.write_bytes(b"old")
+    pixels = np.random.default_rng(0).integers(0, 256, (1500, 1000, 3), np.uint8)
+    encode(
+        pixels,
+        NOTHING,
+        target,
+        file_format,
+        on_progress=lambda fraction: seen.append((fraction, target.read_bytes() == b"old")),
+    )
+    assert [fraction == 1 for fraction, _ in seen] == [False] * (len(seen) - 1) + [True]
+    assert all(untouched for _, untouched in seen)
+    assert target.read_bytes() != b"old"

@@ -86,3 +86,17 @@ def test_one_that_is_larger_than_all_the_room_still_runs():
     sessions = Sessions(Counting(), 1)
     assert sessions.get(RECIPE, (32, 32), "f32") is not None
     assert sessions.get(RECIPE, (64, 64), "f32") is not None
+
+
+def test_all_give_their_memory_back_once_and_still_run():
+    engine = Counting()
+    sessions = Sessions(engine, 1 << 40)
+    kept = sessions.get(RECIPE, (32, 32), "f32")
+    sessions.get(RECIPE, (16, 64), "f32")
+    sessions.trim()
+    sessions.trim()
+    assert engine.trimmed == [32, 16]
+    assert sessions.get(RECIPE, (32, 32), "f32") is kept
+    sessions.trim()  # what was used since gives back again
+    assert engine.trimmed == [32, 16, 32]
+    assert len(engine.loaded) == 2
