@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from superres.cli import (
+    adding,
     bench,
     buckets,
     config,
@@ -42,7 +43,7 @@ app.command(name="worker", cls=Plain, epilog=worker.EXAMPLES)(worker.worker)
 app.add_typer(jobs.app)
 app.add_typer(keys.app)
 app.add_typer(buckets.app)
-models.app.command(name="add", cls=Plain, epilog=weights.ADD_EXAMPLES)(weights.add)
+models.app.command(name="add", cls=Plain, epilog=adding.ADD_EXAMPLES)(adding.add)
 models.app.command(name="pull", cls=Plain)(weights.pull)
 models.app.command(name="remove", cls=Plain)(weights.remove)
 app.add_typer(models.app)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 
 def model_names(incomplete: str) -> Iterator[tuple[str, str]]:
-    """Models of the catalogue, each with what it is for."""
-    from superres.models.catalog import list_models
+    """Models, those that were added too, each with what it is for."""
+    from superres.errors import SuperresError
+    from superres.models.catalog import attach, list_models
+    from superres.settings import load
 
+    with contextlib.suppress(SuperresError):  # a setting is wrong; the command itself says so
+        attach(load().models.weights_dir)
     for model in list_models():
         if model.name.startswith(incomplete):
             yield model.name, model.purpose
@@ -35,16 +40,18 @@ def published(incomplete: str) -> Iterator[tuple[str, str]]:
 
 
 def added(incomplete: str) -> Iterator[tuple[str, str]]:
-    """Weights that were added, each with what they are."""
+    """Weights and models that were added, each with what they are."""
     from superres.errors import SuperresError
     from superres.models.installed import WeightsFolder
     from superres.settings import load
 
     try:
-        found = WeightsFolder(load().models.weights_dir).list()
+        folder = WeightsFolder(load().models.weights_dir)
+        found = {each.name: each.architecture for each in folder.list()}
+        found |= {each.name: each.architecture for each in folder.models()}
     except SuperresError:
         return
-    yield from _matching(incomplete, {each.name: each.architecture for each in found})
+    yield from _matching(incomplete, found)
 
 
 def any_names(incomplete: str) -> Iterator[tuple[str, str]]:
@@ -68,7 +75,17 @@ def formats(incomplete: str) -> Iterator[tuple[str, str]]:
 
 def devices(incomplete: str) -> Iterator[tuple[str, str]]:
     """Where networks run."""
-    yield from _matching(incomplete, {"auto": "the best there is", "cpu": "the processor"})
+    yield from _matching(
+        incomplete,
+        {
+            "auto": "a GPU if it is faster, else the processor",
+            "cpu": "the processor",
+            "cuda": "the first GPU of NVIDIA or AMD",
+            "cuda:0": "that GPU; cuda:0,cuda:1 takes both",
+            "mps": "Apple's GPU",
+            "torch": "the processor, by PyTorch",
+        },
+    )
 
 
 def precisions(incomplete: str) -> Iterator[tuple[str, str]]:

@@ -34,8 +34,8 @@ def list_all(json: AsJson = False, config: Config = None, debug: Debug = False) 
     del debug  # read by superres.cli.edge
     from superres.models.catalog import list_models
 
-    models = list_models()
     weights = _installed(config)
+    models = list_models()
     if json:
         records = [as_record(model) for model in models]
         records += [_restorer_record(name, weights.get(name)) for name in _restorers(weights)]
@@ -45,10 +45,10 @@ def list_all(json: AsJson = False, config: Config = None, debug: Debug = False) 
     from rich.table import Table
     from rich.text import Text
 
-    from superres.cli.console import output_console, size
+    from superres.cli.console import output_console, printable, size
 
     console = output_console()
-    least = min(model.mmac_per_pixel for model in models)
+    least = min(model.mmac_per_pixel for model in models if not model.added)
     facts = [
         {
             "Scales": " ".join(str(scale) for scale in model.scales),
@@ -66,7 +66,7 @@ def list_all(json: AsJson = False, config: Config = None, debug: Debug = False) 
     for name in facts[0] if wide else ():
         table.add_column(name, justify="left" if name == "Licence" else "right", no_wrap=True)
     for model, row in zip(models, facts, strict=True):
-        purpose = Text(model.purpose)
+        purpose = Text(printable(model.purpose))
         if not wide:
             bare = ("Size", "Licence")
             told = " · ".join(v if k in bare else f"{k.lower()} {v}" for k, v in row.items())
@@ -75,7 +75,8 @@ def list_all(json: AsJson = False, config: Config = None, debug: Debug = False) 
     console.print(table)
     console.print(
         "Cost is time per input pixel, relative. Every model gives any scale from 1 to 16; those "
-        "listed are the cheapest. More on one: superres models info NAME",
+        "listed are the cheapest. More on one: superres models info NAME. Add one of your own: "
+        "superres models add FILE",
         style="dim",
     )
     console.print()
@@ -120,28 +121,49 @@ def info(
     if json:
         typer.echo(jsonlib.dumps(as_record(model), indent=2))
         return
-    from superres.cli.console import size
+    from superres.cli.console import printable, size
 
     rows = [
         ("Name", model.name),
-        ("Title", model.title),
-        ("For", model.purpose),
-        ("Architecture", model.architecture),
+        ("Title", printable(model.title)),
+        ("For", printable(model.purpose)),
+        ("Architecture", printable(model.architecture)),
         ("Scales", ", ".join(str(scale) for scale in model.scales)),
         ("Fidelity", f"{model.fidelity:g} by default"),
         ("Context", f"{model.context} input pixels around each tile"),
-        ("Seams", f"blended over {model.ramp} pixels" if model.ramp else "none: tiles are exact"),
+        ("Seams", _seams(model)),
         ("Cost", f"{model.mmac_per_pixel:g} million multiply-adds per input pixel"),
-        ("Licence", model.licence),
-        ("Provenance", model.provenance),
+        ("Licence", printable(model.licence)),
+        ("Provenance", printable(model.provenance)),
     ]
+    if model.added:
+        rows += _added_rows(model)
     for each in model.weights:
         rows += [
-            (f"Weights ×{each.scale}", f"{each.source}"),
+            (f"Weights ×{each.scale}", printable(each.source)),
             ("  size", f"{size(each.size)} ({each.size:,} bytes)"),
             ("  SHA-256", each.sha256),
         ]
     _print(rows)
+
+
+def _seams(model: ModelDescriptor) -> str:
+    if model.whole:
+        return "none: it sees a picture whole, which has to fit in memory"
+    return f"blended over {model.ramp} pixels" if model.ramp else "none: tiles are exact"
+
+
+def _added_rows(model: ModelDescriptor) -> list[tuple[str, str]]:
+    """What matters of a model that somebody brought."""
+    (weights,) = model.weights
+    runs = "any engine" if weights.runtime is None else "PyTorch only: it has no ONNX form"
+    half = "yes" if model.half else "no: it runs in single precision"
+    sizes = "any" if model.multiple == 1 else f"multiples of {model.multiple} pixels"
+    return [
+        ("Runs on", runs),
+        ("Half precision", half),
+        ("Tiles", f"sides: {sizes}, at least {model.minimum}"),
+    ]
 
 
 def _print(rows: list[tuple[str, str]]) -> None:
@@ -159,10 +181,14 @@ def _print(rows: list[tuple[str, str]]) -> None:
 
 
 def _installed(config: Path | None) -> dict[str, InstalledWeights]:
+    """Weights that restore faces; models that were added are known from here on, too."""
+    from superres.models.catalog import attach
     from superres.models.installed import WeightsFolder
     from superres.settings import load
 
-    return {each.name: each for each in WeightsFolder(load(config).models.weights_dir).list()}
+    folder = load(config).models.weights_dir
+    attach(folder)
+    return {each.name: each for each in WeightsFolder(folder).list()}
 
 
 def _restorers(weights: dict[str, InstalledWeights]) -> list[str]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from superres.cli import completion
+from superres.cli.contradictions import check, check_format
 from superres.errors import BadParameter, ImageTooLarge
-
-if TYPE_CHECKING:
-    from superres.cli.plan import Destination
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -120,6 +117,24 @@ def upscale(
             help="Let the model shift colours.",
         ),
     ] = False,
+    denoise: Annotated[
+        float | None,
+        typer.Option(
+            metavar="0…1",
+            rich_help_panel=_MODEL,
+            help="How much of a photo's noise is taken off before it is enlarged; 0 is none. "
+            "[dim]\\[default: 0.5 to 0.8 if it is plainly noisy, unless --fidelity is given][/dim]",
+        ),
+    ] = None,
+    tta: Annotated[
+        bool,
+        typer.Option(
+            "--tta",
+            rich_help_panel=_MODEL,
+            help="Enlarge every part in eight orientations and take the mean: a little closer to "
+            "the truth, and eight times as slow.",
+        ),
+    ] = False,
     face: Annotated[
         bool,
         typer.Option(
@@ -136,8 +151,8 @@ def upscale(
             rich_help_panel=_FACES,
             autocompletion=completion.restorers,
             help="Make faces anew by an installed network, such as gfpgan; for faces past "
-            "saving, since people may come out as somebody else. Implies --face. To install "
-            "one: superres models pull gfpgan",
+            "saving, since people may come out as somebody else. Implies --face; not for drawings. "
+            "To install one: superres models pull gfpgan",
         ),
     ] = None,
     restore_strength: Annotated[
@@ -237,7 +252,9 @@ def upscale(
             metavar="NAME",
             rich_help_panel=_MACHINE,
             autocompletion=completion.devices,
-            help="auto, cpu, or fake (repeats pixels, for trials). [dim]\\[default: auto][/dim]",
+            help="auto (a GPU if it is faster), cpu, cuda, cuda:0,cuda:1, mps, torch (the "
+            "processor by PyTorch), or fake (repeats pixels, for trials). "
+            "[dim]\\[default: auto][/dim]",
         ),
     ] = None,
     precision: Annotated[
@@ -278,7 +295,7 @@ def upscale(
 Colour profile, orientation, 16 bits and transparency are kept. A file that fails does not \
 stop the others, and no result is ever left half-written.
     """
-    _check(locals())
+    check(locals())
     from superres import settings
     from superres.cli.inputs import STDIN
     from superres.cli.plan import destination
@@ -286,11 +303,7 @@ stop the others, and no result is ever left half-written.
     given = {"engine.device": device, "engine.precision": precision}
     chosen = settings.load(config, given)
     where = destination(output, inputs)
-    _check_format(where, file_format, quality, lossless)
-    if restore is not None:
-        from superres.faces.restore import check_restorer
-
-        check_restorer(restore, chosen)
+    check_format(where, file_format, quality, lossless)
     if json and where.stdout:
         raise BadParameter(
             "--json and the picture cannot both go to standard output; name a file with -o."
@@ -298,8 +311,13 @@ stop the others, and no result is ever left half-written.
 
     from superres.cli.session import How, Session
     from superres.imageio import OutputOptions
+    from superres.models.catalog import attach
     from superres.pipeline import UpscaleOptions, Upscaler
 
+    attach(chosen.models.weights_dir)
+    shown: dict[str, Any] = {}
+    if restore_strength is not None:
+        shown["restore_strength"] = restore_strength
     options = UpscaleOptions(
         scale=scale,
         width=width,
@@ -308,14 +326,20 @@ stop the others, and no result is ever left half-written.
         model=model or chosen.models.default,
         fidelity=fidelity,
         colour_lock=not no_colour_lock,
+        tta=tta,
+        denoise=denoise,
         face=face,
         restore=restore,
-        **({} if restore_strength is None else {"restore_strength": restore_strength}),
+        **shown,
         first_frame=first_frame,
         output=OutputOptions(
             format=file_format, quality=quality, lossless=lossless or None, strip=strip
         ),
     )
+    if restore is not None:
+        from superres.faces.restore import check_restorer
+
+        check_restorer(restore, chosen)
     data = _read_stdin(chosen.limits.max_input_bytes) if STDIN in inputs else None
     how = How(recursive, resume, overwrite, jobs, dry_run, json, quiet, debug)
     upscaler = Upscaler(chosen)
@@ -324,62 +348,6 @@ stop the others, and no result is ever left half-written.
     finally:
         upscaler.close()
     raise typer.Exit(code)
-
-
-def _check(given: dict[str, Any]) -> None:
-    """Refuse what contradicts itself or is out of range, before anything is loaded."""
-    sizes = [name for name in ("scale", "megapixels") if given[name] is not None]
-    if given["width"] is not None or given["height"] is not None:
-        sizes.append("width" if given["width"] is not None else "height")
-    if len(sizes) > 1:
-        raise BadParameter(f"--{sizes[0]} and --{sizes[1]} exclude each other; give one of them.")
-    if given["resume"] and given["overwrite"]:
-        raise BadParameter(
-            "--resume keeps finished results and --overwrite replaces them; give one of them."
-        )
-    if given["restore_strength"] is not None and given["restore"] is None:
-        raise BadParameter(
-            "--restore-strength is how much --restore shows; name a network with --restore, too."
-        )
-    ranges: dict[str, tuple[float, float]] = {"scale": (1, 16), "fidelity": (0, 1)}
-    ranges |= {"restore_strength": (0, 1)}
-    ranges |= {"quality": (1, 100), "jobs": (1, 64), "width": (1, math.inf)}
-    ranges |= {"height": (1, math.inf), "megapixels": (sys.float_info.min, math.inf)}
-    for name, (least, most) in ranges.items():
-        value = given[name]
-        if value is None or (least <= value <= most and math.isfinite(value)):
-            continue
-        expected = f"from {least:g} to {most:g}" if most < math.inf else "more than 0"
-        option = name.replace("_", "-")
-        raise BadParameter(f"--{option} must be {expected}, not {value:g}.")
-
-
-def _check_format(
-    where: Destination, file_format: str | None, quality: int | None, lossless: bool
-) -> None:
-    """Refuse format options that say different things.
-
-    Raises:
-        BadParameter: they do.
-    """
-    from superres.imageio import format_name
-
-    named = format_name(file_format) if file_format else None
-    implied = format_name(where.file.suffix) if where.file else None
-    if named and implied and named != implied:
-        raise BadParameter(
-            f"--format {named} contradicts the name {where.file}; change one of them."
-        )
-    final = named or implied
-    if quality is not None and final not in ("jpeg", "webp"):
-        have = f"{final.upper()} has none" if final else "the result would be PNG"
-        raise BadParameter(
-            f"--quality is for JPEG and WebP and {have}; add --format jpeg or --format webp."
-        )
-    if lossless and final == "jpeg":
-        raise BadParameter("--lossless cannot be had in JPEG; choose png, webp or tiff.")
-    if lossless and quality is not None:
-        raise BadParameter("--lossless and --quality exclude each other; give one of them.")
 
 
 def _read_stdin(most: int) -> bytes:

@@ -1,4 +1,4 @@
-"""``superres models add``, ``pull`` and ``remove``: weights that do not come along."""
+"""``superres models pull`` and ``remove``, and what ``add`` has in common with them."""
 
 from __future__ import annotations
 
@@ -19,84 +19,13 @@ if TYPE_CHECKING:
     from superres.models.installed import InstalledWeights, Staged, WeightsFolder
     from superres.models.restorers import RestorerDescriptor
 
-ADD_EXAMPLES = """\
-[bold]Examples[/bold]
-
-A file that is there already:
-  [cyan]superres models add gfpgan GFPGANv1.4.pth[/cyan]
-
-Weights of one's own, under a name of one's own:
-  [cyan]superres models add portraits https://example.org/gfpgan.pth --sha256 0a1b…[/cyan]
-
-Then:
-  [cyan]superres upscale photo.jpg --restore gfpgan[/cyan]\
-"""
-
 _STEP = 0.1
 _SHA256 = 64
 
-Name = Annotated[
-    str,
-    typer.Argument(
-        metavar="NAME",
-        help="What it is called from then on: gfpgan, restoreformer, codeformer, or a new name.",
-    ),
-]
 Accept = Annotated[
     bool,
     typer.Option("--accept-licence", help="Accept a licence that forbids commercial use."),
 ]
-
-
-def add(
-    name: Name,
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE|URL", help="Weights: .pth or .safetensors, or an https address."
-        ),
-    ],
-    sha256: Annotated[
-        str | None,
-        typer.Option("--sha256", metavar="HEX", help="SHA-256 that the file must have."),
-    ] = None,
-    accept_licence: Accept = False,
-    config: Config = None,
-    debug: Debug = False,
-) -> None:
-    """Add weights of a network that restores faces.
-
-    The file is copied into the folder of weights ([models] weights_dir) and looked into without running anything in it. What comes from an address needs its SHA-256, or is shown and asked about.
-    """  # noqa: E501 -- the help wraps itself
-    del debug  # read by superres.cli.edge
-    from superres.models.installed import check_name
-
-    check_name(name)
-    _check_free(name)
-    expected = _expected(sha256)
-    folder = _folder(config)
-    if "://" not in source:
-        path = Path(source)
-        _look_into(path)
-        with folder.stage(path) as staged:
-            _check_digest(staged, expected)
-            _add(folder, staged, name, path.name, accept_licence)
-        return
-    from superres.models.download import download
-
-    known = _published(name)
-    if expected is None and known is not None and known.url == source:
-        expected = known.sha256
-    with (
-        _progress() as on_bytes,
-        download(source, folder, sha256=expected, on_bytes=on_bytes) as staged,
-    ):
-        if expected is None and (known is None or staged.sha256 != known.sha256):
-            typer.echo(f"SHA-256  {staged.sha256}", err=True)
-            typer.confirm("Is that the file you want?", abort=True, err=True)
-        # What follows the path may be a signature or a token, and the list is for all to read.
-        where = source.partition("#")[0].partition("?")[0]
-        _add(folder, staged, name, where, accept_licence)
 
 
 def pull(
@@ -121,19 +50,19 @@ def pull(
     from superres.models.restorers import get_restorer
 
     known = get_restorer(name)
-    folder = _folder(config)
+    folder = weights_folder(config)
     if _is_there(folder, known):
         typer.echo(f"{name} is installed already.")
         return
-    _check_licence(known, accept_licence)
+    check_licence(known, accept_licence)
     say(error_console(), f"Fetching {known.url}")
     with (
-        _progress() as on_bytes,
+        progress() as on_bytes,
         download(
             known.url, folder, sha256=known.sha256, limit=known.size, on_bytes=on_bytes
         ) as staged,
     ):
-        _add(folder, staged, name, known.url, accept_licence, told=True)
+        add_restorer(folder, staged, name, known.url, accept_licence, told=True)
 
 
 def remove(
@@ -145,18 +74,23 @@ def remove(
 ) -> None:
     """Remove weights that were added."""
     del debug
-    gone = _folder(config).remove(name)
+    from superres.models.catalog import shipped_models
+
+    if name in [model.name for model in shipped_models()]:
+        raise BadParameter(f"{name} comes along with superres, and is not removed.")
+    gone = weights_folder(config).remove(name)
     typer.echo(f"Removed {gone.name} ({size(gone.size)}).")
 
 
-def _folder(config: Path | None) -> WeightsFolder:
+def weights_folder(config: Path | None) -> WeightsFolder:
+    """The folder that the settings name."""
     from superres.models.installed import WeightsFolder
     from superres.settings import load
 
     return WeightsFolder(load(config).models.weights_dir)
 
 
-def _add(
+def add_restorer(
     folder: WeightsFolder,
     staged: Staged,
     name: str,
@@ -164,6 +98,12 @@ def _add(
     accept_licence: bool,
     told: bool = False,
 ) -> None:
+    """Add weights of a network that restores faces, once their licence was shown.
+
+    Raises:
+        BadParameter: other weights, or a licence that was not accepted.
+        OutputError: the folder cannot be written.
+    """
     from datetime import UTC, datetime
 
     from superres.models.checkpoint import architecture_of
@@ -171,14 +111,14 @@ def _add(
     from superres.models.restorers import restorer_of
 
     known = restorer_of(architecture_of(staged.path))
-    published = _published(name)
-    if published is not None and published.architecture != known.architecture:
+    same = published(name)
+    if same is not None and same.architecture != known.architecture:
         raise BadParameter(
-            f"The file holds weights of {known.architecture}, not of {published.architecture}; "
+            f"The file holds weights of {known.architecture}, not of {same.architecture}; "
             f"say: superres models add {known.name} FILE"
         )
     if not told:
-        _check_licence(known, accept_licence, own=staged.sha256 != known.sha256)
+        check_licence(known, accept_licence, own=staged.sha256 != known.sha256)
     folder.add(
         staged,
         InstalledWeights(
@@ -198,7 +138,7 @@ def _add(
     _tell_runtime(known.architecture)
 
 
-def _check_licence(known: RestorerDescriptor, accepted: bool, own: bool = False) -> None:
+def check_licence(known: RestorerDescriptor, accepted: bool, own: bool = False) -> None:
     """Show the licence; refuse what it takes to accept one that was not."""
     console = error_console()
     console.print(f"{known.title}: {known.licence}", style="bold", markup=False)
@@ -226,24 +166,8 @@ def _tell_runtime(architecture: str) -> None:
         say(error_console(), f"Before it can be used: {exc.public_message}")
 
 
-def _look_into(path: Path) -> None:
-    """Refuse a file that will be refused, before it is copied."""
-    from superres.models.checkpoint import architecture_of
-
-    try:
-        architecture_of(path)
-    except OSError as exc:
-        raise BadParameter(f"The file {path} cannot be read: {exc.strerror}.") from exc
-
-
-def _check_free(name: str) -> None:
-    from superres.models.catalog import list_models
-
-    if name in [model.name for model in list_models()]:
-        raise BadParameter(f"{name} is the name of a model that comes along; choose another.")
-
-
-def _published(name: str) -> RestorerDescriptor | None:
+def published(name: str) -> RestorerDescriptor | None:
+    """The network that restores faces and is published under that name."""
     from superres.models.restorers import list_restorers
 
     return next((each for each in list_restorers() if each.name == name), None)
@@ -260,7 +184,8 @@ def _is_there(folder: WeightsFolder, known: RestorerDescriptor) -> bool:
     return False
 
 
-def _expected(sha256: str | None) -> str | None:
+def expected(sha256: str | None) -> str | None:
+    """What ``--sha256`` says, as it is written down; raises BadParameter if it is no digest."""
     if sha256 is None:
         return None
     text = sha256.strip().lower().removeprefix("sha256:")
@@ -269,7 +194,8 @@ def _expected(sha256: str | None) -> str | None:
     return text
 
 
-def _check_digest(staged: Staged, expected: str | None) -> None:
+def check_digest(staged: Staged, expected: str | None) -> None:
+    """Raise WeightsMissing if a file has another digest than expected."""
     if expected is not None and staged.sha256 != expected:
         raise WeightsMissing(
             f"The file's SHA-256 is {staged.sha256}, not {expected}; nothing was added."
@@ -277,7 +203,7 @@ def _check_digest(staged: Staged, expected: str | None) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
+def progress() -> Iterator[Callable[[int, int], None]]:
     """A bar on a terminal; elsewhere a line for every tenth."""
     console = error_console()
     if not console.is_terminal or console.is_dumb_terminal:

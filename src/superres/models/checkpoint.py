@@ -39,11 +39,11 @@ _SIGNS = {
 """Tensors by which a network is known, as spandrel knows it."""
 
 
-def architecture_of(path: Path) -> str:
-    """Which network the weights in ``path`` are for: "GFPGAN", "RestoreFormer" or "CodeFormer".
+def restorer_in(path: Path) -> str | None:
+    """Which network that restores faces the weights in ``path`` are for; None if for another.
 
     Raises:
-        BadParameter: none of these, no file of weights, or one that holds more than tensors.
+        BadParameter: no file of weights, or one that holds more than tensors.
         OSError: it cannot be read.
     """
     names = tensor_names(path)
@@ -51,10 +51,23 @@ def architecture_of(path: Path) -> str:
         for prefix in ("", *_PREFIXES):
             if {prefix + sign for sign in signs} <= names:
                 return architecture
-    raise BadParameter(
-        "These are not weights of a network that restores faces and is known here: GFPGAN, "
-        "RestoreFormer or CodeFormer."
-    )
+    return None
+
+
+def architecture_of(path: Path) -> str:
+    """Which network the weights in ``path`` are for: "GFPGAN", "RestoreFormer" or "CodeFormer".
+
+    Raises:
+        BadParameter: none of these, no file of weights, or one that holds more than tensors.
+        OSError: it cannot be read.
+    """
+    found = restorer_in(path)
+    if found is None:
+        raise BadParameter(
+            "These are not weights of a network that restores faces and is known here: GFPGAN, "
+            "RestoreFormer or CodeFormer."
+        )
+    return found
 
 
 def tensor_names(path: Path) -> frozenset[str]:
@@ -80,7 +93,9 @@ def _in_archive(path: Path) -> frozenset[str]:
             (entry,) = [
                 e for e in archive.infolist() if re.fullmatch(r"[^/]+/data\.pkl", e.filename)
             ]
-            if entry.file_size > _MOST_HEADER:
+            # PyTorch compresses nothing: what claims to be more than the file is no file of its.
+            claimed = sum(e.file_size for e in archive.infolist())
+            if entry.file_size > _MOST_HEADER or claimed > path.stat().st_size:
                 raise _unknown()
             data = archive.read(entry)
     except BadParameter:

@@ -18,6 +18,9 @@ class WeightsFile:
         package, path: an installed Python package and the ``.bin`` file inside it, ncnn's
             ``.param`` beside it; None for an ONNX file.
         param_sha256: hex digest of that ``.param``.
+        installed: absolute path of a file that somebody added; None for what comes along.
+        runtime: None for ONNX, which any engine runs; "torch" for a checkpoint that only
+            PyTorch can.
     """
 
     scale: int
@@ -28,6 +31,8 @@ class WeightsFile:
     package: str | None = None
     path: str | None = None
     param_sha256: str | None = None
+    installed: str | None = None
+    runtime: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,11 @@ class ModelDescriptor:
         guard: error at which plain resampling begins to replace the output, and from which
             it is all that is left (see ``superres.models.graph``).
         weights: one set per native scale.
+        multiple: that both sides of a window must be of, in pixels.
+        minimum: least side of a window, in pixels.
+        whole: the network has to see the picture whole: no tiles.
+        half: whether it may run in half precision.
+        added: somebody added it (``superres models add``); it did not come along.
     """
 
     name: str
@@ -66,6 +76,11 @@ class ModelDescriptor:
     fidelity: float
     guard: tuple[float, float]
     weights: tuple[WeightsFile, ...]
+    multiple: int = 1
+    minimum: int = 1
+    whole: bool = False
+    half: bool = True
+    added: bool = False
 
     @property
     def native_scales(self) -> tuple[int, ...]:

@@ -20,12 +20,18 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from superres.errors import OutputError, SourceRefused, SourceTooLarge, SourceUnreachable
-from superres.models.installed import Staged, WeightsFolder, digest, writing
+from superres.models.installed import (
+    FETCH_LOCK,
+    PART,
+    Staged,
+    WeightsFolder,
+    digest,
+    writing,
+)
 
 MOST_BYTES = 2 << 30
 """Largest file that is fetched; the networks here have less than 400 MB."""
 
-_LOCK = ".fetch.lock"
 _PIECE = 1 << 18
 _TIMEOUT_S = 60.0
 _TRIES = 8
@@ -66,11 +72,12 @@ def download(
     """
     _check(url)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(folder.locked(_LOCK, patience=0))
+        stack.enter_context(folder.locked(FETCH_LOCK, patience=0))
+        folder.forget_parts(kept=f"{PART}{sha256}")
         if sha256 is None:
             part = stack.enter_context(folder.room())
         else:
-            part = folder.folder / f".part-{sha256}"
+            part = folder.folder / f"{PART}{sha256}"
         found, size = _digest(part)
         if found != sha256:
             _fetch(url, part, limit, on_bytes, resume=sha256 is not None)

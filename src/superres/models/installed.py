@@ -1,13 +1,18 @@
 """Weights that people added: a folder of files, and a list that says what they are.
 
+Two kinds: weights of networks that restore faces, and models that enlarge
+(``superres.models.added``). A name is of one of them.
+
 The list names each file's SHA-256, and nothing is loaded that has another. Files and list are
 each there whole or not at all; changes wait for each other (a lock), readers wait for nobody.
 """
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import hashlib
+import io
 import json
 import os
 import re
@@ -20,10 +25,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from superres.errors import BadParameter, OutputError, WeightsMissing
+from superres.models import added
+from superres.models.added import AddedModel
 
 LIST = "installed.json"
 _LOCK = ".lock"
-_VERSION = 1
+_VERSION = 2
+"""1 knew weights that restore faces only; such a list is read as it is."""
 _PATIENCE_S = 30.0
 _PIECE = 1 << 20
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?")
@@ -31,6 +39,10 @@ _FILE = re.compile(r"superres-[0-9a-f]{64}")
 """The folder may hold files of other people's; these are ours to remove."""
 _NEW = ".new-"
 _FORGOTTEN_S = 86_400.0
+PART = ".part-"
+"""Beginnings of files that were not fetched to their end: somebody may go on with them."""
+FETCH_LOCK = ".fetch.lock"
+_PART_FORGOTTEN_S = 7 * 86_400.0
 
 
 @dataclass(frozen=True)
@@ -82,17 +94,39 @@ class WeightsFolder:
         self.folder = folder
 
     def list(self) -> tuple[InstalledWeights, ...]:
-        """What is installed, by name.
+        """What is installed to restore faces, by name.
 
         Raises:
-            WeightsMissing: the list is damaged.
+            WeightsMissing: the list is damaged, or of a newer superres.
         """
+        return self._read()[0]
+
+    def models(self) -> tuple[AddedModel, ...]:
+        """The models that were added, by name.
+
+        Raises:
+            WeightsMissing: the list is damaged, or of a newer superres.
+        """
+        return self._read()[1]
+
+    def _read(self) -> tuple[tuple[InstalledWeights, ...], tuple[AddedModel, ...]]:
         try:
             content = json.loads((self.folder / LIST).read_bytes())
-            return tuple(sorted(map(_from_record, content["weights"]), key=lambda each: each.name))
+            version = content.get("version", 1)
+            if isinstance(version, int) and version > _VERSION:
+                raise WeightsMissing(
+                    f"The list of the weights that were added ({LIST} in [models] weights_dir) was "
+                    "written by a newer superres; install that here too, or set [models] "
+                    "weights_dir to another folder."
+                )
+            weights = sorted(map(_from_record, content["weights"]), key=lambda each: each.name)
+            models = sorted(
+                map(added.from_record, content.get("models", ())), key=lambda each: each.name
+            )
+            return tuple(weights), tuple(models)
         except FileNotFoundError:
-            return ()
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as exc:
+            return (), ()
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
             raise WeightsMissing(
                 f"The list of the weights that were added ({LIST} in [models] weights_dir) cannot "
                 "be read; remove it and add them again."
@@ -146,7 +180,12 @@ class WeightsFolder:
             file = source.open("rb")
         except OSError as exc:
             raise BadParameter(f"The file {source} cannot be read: {exc.strerror}.") from exc
-        with file, self.room() as path:
+        with file, self._staged(file) as staged:
+            yield staged
+
+    @contextlib.contextmanager
+    def _staged(self, file: BinaryIO) -> Iterator[Staged]:
+        with self.room() as path:
             sha256 = hashlib.sha256()
             size = 0
             with writing(), path.open("wb") as copy:
@@ -175,7 +214,15 @@ class WeightsFolder:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 
-    def add(self, staged: Staged, weights: InstalledWeights) -> None:
+    def keep(self, content: bytes) -> contextlib.AbstractContextManager[Staged]:
+        """Write ``content`` into the folder; unless it is added within, it goes again.
+
+        Raises:
+            OutputError: the folder cannot be written, or has no room.
+        """
+        return self._staged(io.BytesIO(content))
+
+    def add(self, staged: Staged, weights: InstalledWeights | AddedModel) -> None:
         """Put a staged file into the list; what had its name before is removed.
 
         Raises:
@@ -185,31 +232,39 @@ class WeightsFolder:
         """
         check_name(weights.name)
         with self.locked():
-            others = [each for each in self.list() if each.name != weights.name]
+            kept = [each for each in self._all() if each.name != weights.name]
             with writing():
                 # mkstemp makes files that nobody else may read; a service may run as somebody else.
                 staged.path.chmod(0o644)
                 staged.path.replace(self.folder / weights.file)
-            self._write([*others, weights])
-            self._sweep([*others, weights])
+            kept.append(weights)
+            self._write(kept)
+            self._sweep(kept)
 
-    def remove(self, name: str) -> InstalledWeights:
-        """Take weights out of the list, and their file away.
+    def remove(self, name: str) -> InstalledWeights | AddedModel:
+        """Take weights of either kind out of the list, and their file away.
 
         Raises:
             WeightsMissing: there are none of that name, or the list is damaged.
             OutputError: the folder cannot be written.
         """
         with self.locked():
-            gone = self.get(name)
-            kept = [each for each in self.list() if each.name != name]
+            every = self._all()
+            gone = next((each for each in every if each.name == name), None) or self.get(name)
+            kept = [each for each in every if each.name != name]
             self._write(kept)
             self._sweep(kept)
         return gone
 
-    def _write(self, weights: Sequence[InstalledWeights]) -> None:
-        records = [asdict(each) for each in sorted(weights, key=lambda each: each.name)]
-        text = json.dumps({"version": _VERSION, "weights": records}, indent=2) + "\n"
+    def _all(self) -> builtins.list[InstalledWeights | AddedModel]:
+        weights, models = self._read()
+        return [*weights, *models]
+
+    def _write(self, every: Sequence[InstalledWeights | AddedModel]) -> None:
+        content: dict[str, Any] = {"version": _VERSION, "weights": [], "models": []}
+        for each in sorted(every, key=lambda each: each.name):
+            content["models" if isinstance(each, AddedModel) else "weights"].append(asdict(each))
+        text = json.dumps(content, indent=2) + "\n"
         with self.room() as path, writing():
             with path.open("w", encoding="utf-8") as file:
                 file.write(text)
@@ -218,7 +273,7 @@ class WeightsFolder:
             path.chmod(0o644)
             path.replace(self.folder / LIST)
 
-    def _sweep(self, kept: Sequence[InstalledWeights]) -> None:
+    def _sweep(self, kept: Sequence[InstalledWeights | AddedModel]) -> None:
         """Remove weights that the list no longer names, and what somebody killed left half-made."""
         named = {each.file for each in kept}
         for path in self.folder.iterdir():
@@ -228,6 +283,21 @@ class WeightsFolder:
                 else:
                     unwanted = path.name not in named and bool(_FILE.fullmatch(path.name))
                 if unwanted:
+                    path.unlink()
+        # Whoever fetches has the lock, and forgets them itself.
+        if any(self.folder.glob(f"{PART}*")):
+            with contextlib.suppress(OutputError), self.locked(FETCH_LOCK, patience=0):
+                self.forget_parts()
+
+    def forget_parts(self, kept: str = "") -> None:
+        """Remove what was begun to be fetched and not gone on with for a week, all but ``kept``.
+
+        For who holds :data:`FETCH_LOCK`.
+        """
+        for path in self.folder.glob(f"{PART}*"):
+            with contextlib.suppress(OSError):
+                old = time.time() - path.stat().st_mtime > _PART_FORGOTTEN_S
+                if old and path.name != kept:
                     path.unlink()
 
     @contextlib.contextmanager

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from importlib import resources
 
 import onnx
 
-from superres.errors import BadParameter
+from superres.errors import BadParameter, OutOfMemory
 from superres.models import graph
 from superres.models.catalog import FAITHFUL, get_model
 from superres.models.descriptor import ModelDescriptor, WeightsFile
+from superres.models.fixed import folded
 from superres.models.weights import load_network
 
 MAX_SCALE = 16.0
@@ -62,6 +64,31 @@ class Recipe:
         return max(part.model.ramp for part in self.parts)
 
     @property
+    def multiple(self) -> int:
+        """What both sides of a window must be multiples of."""
+        return math.lcm(*(part.model.multiple for part in self.parts))
+
+    @property
+    def minimum(self) -> int:
+        """Least side of a window."""
+        return max(part.model.minimum for part in self.parts)
+
+    @property
+    def whole(self) -> bool:
+        """Whether some network has to see the picture whole: one window holds it."""
+        return any(part.model.whole for part in self.parts)
+
+    @property
+    def half(self) -> bool:
+        """Whether every network may run in half precision; else all run in f32."""
+        return all(part.model.half for part in self.parts)
+
+    @property
+    def runtime(self) -> str | None:
+        """What alone can run it: "torch", or None for any engine."""
+        return next((p.weights.runtime for p in self.parts if p.weights.runtime), None)
+
+    @property
     def tile_area(self) -> int:
         """Window size up to which every network runs at full speed."""
         return min(part.model.tile_area for part in self.parts)
@@ -102,7 +129,7 @@ class Recipe:
         """
         branches = [
             graph.Branch(
-                _network(part.weights),
+                _at_size(part.weights, height, width),
                 part.weights.scale,
                 part.share,
                 graph.Guard(*part.model.guard),
@@ -149,31 +176,80 @@ def alpha_recipe(recipe: Recipe) -> Recipe:
     return replace(recipe, parts=(part,), grey=True)
 
 
-def pass_scales(model: ModelDescriptor, fidelity: float, scale: float) -> tuple[int, ...]:
+@dataclass(frozen=True)
+class Step:
+    """One pass: which model does it, with which share of the faithful one, and its scale."""
+
+    model: ModelDescriptor
+    fidelity: float
+    scale: int
+
+
+def pass_steps(
+    model: ModelDescriptor, fidelity: float, scale: float, *, faces: bool = False
+) -> tuple[Step, ...]:
     """The passes whose product is the least that reaches ``scale``.
 
     Native scales are used directly; 2 of a ×4 network is exact area reduction; more than 4
-    takes two passes. What the product exceeds ``scale`` by is left to a down-scaler.
+    takes two passes. What a model cannot reach in two passes the faithful one adds: a network
+    that repairs at ×1 runs once, and that enlarges what it made. What the product exceeds
+    ``scale`` by is left to a down-scaler.
+
+    What the first pass made is clean. So with ``fidelity`` the faithful network alone makes the
+    later ones: it enlarges that as well as the model would, without inventing upon invention,
+    and cheaply.
 
     Args:
         model: the network to run.
         fidelity: share of the faithful model, which then has to have the same scales.
         scale: 1…16.
+        faces: whether faces are kept recognisable, which is the faithful model's work, too.
 
     Raises:
-        BadParameter: ``scale`` is outside 1…16.
+        BadParameter: ``scale`` is outside 1…16, or the faithful model has none of the model's
+            scales.
     """
     if not 1 <= scale <= MAX_SCALE:
         raise BadParameter(f"The scale must be from 1 to {MAX_SCALE:g}, not {scale:g}.")
+    faithful = get_model(FAITHFUL)
     have = set(model.scales)
-    if fidelity > 0:
-        have &= set(get_model(FAITHFUL).scales)
-    first = sorted(s for s in have if s >= scale)
-    if first:
-        return (first[0],)
-    top = max(have)
-    second = min(s for s in have if top * s >= scale)
-    return (top, second)
+    if fidelity > 0 or faces:
+        have &= set(faithful.scales)
+        if have == {1} and max(model.scales) > 1 and scale > 1:
+            way_out = "set fidelity to 0" if fidelity > 0 else "leave face and restore out"
+            raise BadParameter(
+                f"{model.name} enlarges ×{max(model.scales)}, and the faithful network, which is "
+                f"needed beside it, has no such scale: {way_out}, or choose another model."
+            )
+    top = min((s for s in have if s >= scale), default=max(have))
+    steps = [Step(model, fidelity, top)]
+    if top < scale:
+        rest = [s for s in have if top * s >= scale]
+        if rest:
+            last = Step(faithful, 1.0, 0) if fidelity > 0 else Step(model, 0.0, 0)
+            steps.append(replace(last, scale=min(rest)))
+        else:
+            left = scale / top
+            while left > 1:
+                enough = [s for s in faithful.scales if s >= left]
+                steps.append(Step(faithful, 1.0, min(enough, default=max(faithful.scales))))
+                left /= steps[-1].scale
+    return tuple(steps)
+
+
+def pass_scales(model: ModelDescriptor, fidelity: float, scale: float) -> tuple[int, ...]:
+    """The scales of :func:`pass_steps`; raises what that does."""
+    return tuple(step.scale for step in pass_steps(model, fidelity, scale))
+
+
+def _at_size(weights: WeightsFile, height: int, width: int) -> onnx.ModelProto:
+    network = _network(weights)
+    try:
+        return folded(network, height, width)
+    except ValueError as exc:  # constants of a very large window; the pass takes smaller ones
+        raise OutOfMemory(
+            f"The network cannot be run on {width} × {height} pixels at once ({str(exc)[:120]})."
+        ) from exc
 
 
 @lru_cache(maxsize=2)
@@ -185,5 +261,6 @@ def _network(weights: WeightsFile) -> onnx.ModelProto:
 @lru_cache(maxsize=1)
 def _graph_version() -> str:
     files = resources.files("superres.models")
-    source = b"".join(files.joinpath(name).read_bytes() for name in ("graph.py", "ncnn.py"))
+    made_by = ("graph.py", "ncnn.py", "fixed.py", "shapearith.py")
+    source = b"".join(files.joinpath(name).read_bytes() for name in made_by)
     return hashlib.sha256(source).hexdigest()[:16]

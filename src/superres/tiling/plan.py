@@ -3,7 +3,8 @@
 Every tile of a plan has the same window size, so that an engine compiles one shape.
 Windows lie inside the picture: at its edges networks see the zeros of their convolutions,
 as they did in training (mirrored pixels there cost SPAN 0.05 dB on Set5). Only a picture
-smaller than ``MIN_WINDOW`` is continued, mirrored. Neighbouring windows overlap; in
+smaller than ``MIN_WINDOW`` is continued, mirrored, and one whose sides a network cannot take
+(``Policy.multiple``). Neighbouring windows overlap; in
 the overlap the seam is either hard (a pixel comes from one tile, far enough from its
 border to be what the whole picture would give) or soft (a linear ramp blends the two, for
 networks whose field of view no sensible overlap can hold).
@@ -11,6 +12,7 @@ networks whose field of view no sensible overlap can hold).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -28,12 +30,19 @@ class Policy:
         max_area: largest window, in pixels, that runs at full speed and fits in memory.
         quantum: window sides are multiples of it, so that compiled shapes are reused, unless
             one window holds the whole side.
+        multiple: that window sides have to be of, always: the last ones may stick out of the
+            picture, which goes on mirrored there.
+        minimum: least side of a window.
+        whole: one window holds the picture.
     """
 
     context: int
     ramp: int = 0
     max_area: int = 512 * 512
     quantum: int = 16
+    multiple: int = 1
+    minimum: int = 1
+    whole: bool = False
 
     @property
     def overlap(self) -> int:
@@ -142,6 +151,8 @@ def _counts(length: int, policy: Policy) -> list[int]:
     apart = max(policy.ramp, 1)
     smallest = policy.overlap + max(policy.quantum, policy.context)
     most = max(1, (length - policy.overlap) // (smallest - policy.overlap))
+    if policy.whole:
+        most = 1
     counts = [1]
     for count in range(2, most + 1):
         slack = length - _window(length, count, policy)
@@ -152,8 +163,10 @@ def _counts(length: int, policy: Policy) -> list[int]:
 
 def _window(length: int, count: int, policy: Policy) -> int:
     needed = -(-(length + (count - 1) * policy.overlap) // count)
-    rounded = -(-needed // policy.quantum) * policy.quantum
-    return max(MIN_WINDOW, min(rounded, length))
+    quantum = math.lcm(policy.quantum, policy.multiple)
+    rounded = -(-needed // quantum) * quantum
+    least = max(MIN_WINDOW, policy.minimum, min(rounded, length))
+    return -(-least // policy.multiple) * policy.multiple
 
 
 def _spans(length: int, count: int, window: int, policy: Policy) -> tuple[Span, ...]:

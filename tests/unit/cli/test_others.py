@@ -142,7 +142,7 @@ def test_bench(run: Run) -> None:
         ("superres upscale a.jpg --model ani", ["anime", "anime-video"]),
         ("superres upscale a.jpg --format ", ["png", "jpeg", "webp", "tiff"]),
         ("superres upscale a.jpg --precision b", ["bf16"]),
-        ("superres upscale a.jpg --device c", ["cpu"]),
+        ("superres upscale a.jpg --device c", ["cpu", "cuda", "cuda:0"]),
         ("superres models info ", MODELS + RESTORERS),
         ("superres models pull g", ["gfpgan"]),
         ("superres models remove ", []),

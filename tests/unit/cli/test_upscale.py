@@ -74,10 +74,12 @@ def test_options_reach_the_pipeline(run: Run, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Upscaler, "estimate", spy)
     draw("photo.jpg")
     words = ["-m", "anime", "--fidelity", "0.25", "--no-colour-lock", "--strip", "--first-frame"]
+    words += ["--denoise", "0.5", "--tta"]
     assert run("upscale", "photo.jpg", "-q", *words, "--format", "jpeg", "--quality", "7").code == 0
     (options,) = seen
     assert (options.model, options.fidelity) == ("anime", 0.25)
     assert not options.colour_lock
+    assert (options.denoise, options.tta) == (0.5, True)
     assert options.first_frame
     assert options.output.strip
     assert options.output.quality == 7
@@ -394,7 +396,7 @@ def test_an_error_nobody_foresaw(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
         (["-o", "-", "--json"], "--json and the picture cannot both go to standard output"),
         (["--jobs", "0"], "--jobs must be from 1 to 64"),
         (["-m", "genral"], "Did you mean 'general'?"),
-        (["--device", "gpu"], "choose one of auto, cpu, fake"),
+        (["--device", "gpu"], "choose one of auto, cpu, cuda"),
         (["--precision", "f64"], "expects one of auto, f16, bf16, f32"),
         (["--config", "none.toml"], "The settings file none.toml cannot be read"),
         (["--nonsense"], "No such option: --nonsense"),
@@ -571,6 +573,7 @@ def test_a_network_that_is_not_installed(run: Run) -> None:
         (["--restore-strength", "0.5"], "name a network with --restore, too"),
         (["--restore", "gfpgan", "--restore-strength", "1.5"], "--restore-strength must be from 0"),
         (["--restore", "gfpgan", "--restore-strength", "nan"], "--restore-strength must be from 0"),
+        (["--restore", "gfpgan", "-m", "anime"], "Faces are not looked for in drawings"),
     ],
 )
 def test_restoring_is_not_understood(run: Run, words: list[str], told: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections import namedtuple
 
@@ -90,6 +91,16 @@ def test_what_is_no_beginning_is_thrown_away(served, folder):
     ):
         pass
     assert leftovers(folder) == []
+
+
+def test_an_old_beginning_of_another_file_is_forgotten_and_of_this_gone_on_with(served, folder):
+    folder.folder.mkdir()
+    for name, content in ((f".part-{SHA}", BODY[:1000]), (".part-other", b"half")):
+        (folder.folder / name).write_bytes(content)
+        os.utime(folder.folder / name, (0, 0))
+    with download(served.url("/a.pth"), folder, sha256=SHA):
+        assert not (folder.folder / ".part-other").exists()
+    assert served.asked == [("/a.pth", "bytes=1000-")]
 
 
 def test_what_is_there_whole_is_not_fetched_again(served, folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from superres.errors import BadParameter, OutputError, WeightsMissing
-from superres.models.installed import InstalledWeights, WeightsFolder, check_name
+from superres.models.installed import FETCH_LOCK, InstalledWeights, WeightsFolder, check_name
 
 
 def record(name, staged, **more):
@@ -166,6 +167,22 @@ def test_files_of_others_stay_and_what_a_killed_one_left_goes(folder, tmp_path):
     weights = add(folder, "gfpgan", b"two", tmp_path)
     kept = [".new-fresh", "codeformer.pth", "installed.json", "superres-notes", weights.file]
     assert files(folder) == sorted(kept)
+
+
+@pytest.mark.parametrize("fetching", [False, True])
+def test_a_fetch_that_nobody_went_on_with_is_forgotten_unless_somebody_fetches(
+    folder, tmp_path, fetching
+):
+    folder.folder.mkdir()
+    for name in (".part-old", ".part-fresh"):
+        (folder.folder / name).write_bytes(b"half")
+    os.utime(folder.folder / ".part-old", (0, 0))
+    with folder.locked(FETCH_LOCK) if fetching else contextlib.nullcontext():
+        add(folder, "gfpgan", b"two", tmp_path)
+    left = [path.name for path in folder.folder.glob(".part-*")]
+    assert sorted(left) == ([".part-fresh", ".part-old"] if fetching else [".part-fresh"])
+    folder.remove("gfpgan")
+    assert [path.name for path in folder.folder.glob(".part-*")] == [".part-fresh"]
 
 
 @pytest.mark.parametrize("name", ["gfpgan", "a", "my-own.2", "x_1", "a" * 40])

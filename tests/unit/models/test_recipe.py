@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from superres.errors import BadParameter
-from superres.models import FAITHFUL, get_model, list_models
-from superres.models.recipe import alpha_recipe, make_recipe, pass_scales
+from superres.models import FAITHFUL, ModelDescriptor, get_model, list_models
+from superres.models.recipe import alpha_recipe, make_recipe, pass_scales, pass_steps
 
 NAMES = [m.name for m in list_models()]
 
@@ -152,3 +152,64 @@ def test_the_same_recipe_builds_the_same_bytes():
     recipe = make_recipe(get_model("faithful"), 2, 1.0)
     assert recipe.build(32, 48, False) == recipe.build(32, 48, False)
     assert recipe.build(32, 48, False) != recipe.build(48, 32, False)
+
+
+def added(scale: int) -> ModelDescriptor:
+    """A model that enlarges ``scale`` times, as people may add one."""
+    general = get_model("general")
+    weights = (replace(general.weights[0], scale=scale),)
+    return replace(general, name=f"x{scale}", weights=weights, fidelity=0.0, added=True)
+
+
+@pytest.mark.parametrize(
+    ("native", "scale", "steps"),
+    [
+        (1, 1, ["x1 1"]),
+        (1, 2, ["x1 1", "faithful 2"]),
+        (1, 2.5, ["x1 1", "faithful 4"]),
+        (1, 4, ["x1 1", "faithful 4"]),
+        (1, 16, ["x1 1", "faithful 4", "faithful 4"]),
+        (2, 2, ["x2 2"]),
+        (2, 4, ["x2 2", "x2 2"]),
+        (2, 8, ["x2 2", "faithful 4"]),
+        (2, 16, ["x2 2", "faithful 4", "faithful 2"]),
+        (3, 2, ["x3 3"]),
+        (3, 4, ["x3 3", "x3 3"]),
+        (3, 16, ["x3 3", "faithful 4", "faithful 2"]),
+        (8, 4, ["x8 4"]),
+        (8, 7, ["x8 8"]),
+        (8, 16, ["x8 8", "x8 2"]),
+        (16, 16, ["x16 16"]),
+        (16, 3, ["x16 4"]),
+    ],
+)
+def test_passes_of_models_with_other_scales(native, scale, steps):
+    found = pass_steps(added(native), 0.0, scale)
+    assert [f"{step.model.name} {step.scale}" for step in found] == steps
+    for step in found:
+        recipe = make_recipe(step.model, step.scale, step.fidelity)
+        assert [part.model.name for part in recipe.parts] == [step.model.name]
+
+
+def test_the_faithful_share_of_other_scales():
+    found = pass_steps(added(8), 0.5, 16)
+    assert [(s.model.name, s.fidelity, s.scale) for s in found] == [
+        ("x8", 0.5, 4),
+        ("faithful", 1.0, 4),
+    ]
+    (step,) = pass_steps(added(1), 0.5, 1)
+    assert len(make_recipe(step.model, 1, 0.5).parts) == 2
+    with pytest.raises(BadParameter, match="set fidelity to 0"):
+        pass_steps(added(3), 0.5, 3)
+    with pytest.raises(BadParameter, match="leave face"):
+        pass_steps(added(3), 0.0, 3, faces=True)
+    assert [s.scale for s in pass_steps(added(8), 0.0, 8, faces=True)] == [4, 2]
+
+
+def test_a_recipe_wants_what_any_of_its_networks_wants():
+    one = replace(added(4), multiple=8, minimum=50, half=False)
+    recipe = make_recipe(one, 4, 0.5)
+    assert (recipe.multiple, recipe.minimum, recipe.half, recipe.whole) == (8, 50, False, False)
+    plain = make_recipe(get_model("general"), 4, 0.5)
+    assert (plain.multiple, plain.minimum, plain.half, plain.whole) == (1, 1, True, False)
+    assert make_recipe(replace(one, whole=True), 4, 0.0).whole

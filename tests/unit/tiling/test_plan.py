@@ -137,3 +137,40 @@ def test_a_huge_picture_is_planned_at_once(policy):
 def test_nothing_cannot_be_planned(height, width):
     with pytest.raises(ValueError, match="at least 1×1"):
         make_plan(height, width, Policy(8))
+
+
+WINDOWED = st.builds(
+    Policy,
+    context=st.integers(0, 40),
+    ramp=st.sampled_from([0, 16]),
+    max_area=st.sampled_from([32 * 32, 128 * 128, 512 * 512]),
+    quantum=st.sampled_from([16, 32]),
+    multiple=st.sampled_from([2, 7, 8, 12, 64]),
+    minimum=st.sampled_from([1, 16, 50]),
+)
+
+
+@given(WINDOWED, st.integers(1, 900), st.integers(1, 900), st.integers(1, 8))
+def test_windows_have_sides_that_a_network_takes(policy, height, width, streams):
+    plan = make_plan(height, width, policy, streams)
+    for spans, length, window in axes(plan):
+        assert window % policy.multiple == 0
+        assert window >= max(MIN_WINDOW, policy.minimum)
+        covered = np.zeros(length)
+        for span in spans:
+            assert 0 <= span.lo < span.hi <= length
+            assert span.start <= span.lo
+            assert span.hi <= span.start + window
+            covered[span.lo + span.ramp_in : span.hi] += 1
+        assert (covered == 1).all()
+        if len(spans) > 1:  # only one window that holds all of a side may stick out
+            assert window <= length
+            before = [a.start + window - b.lo for a, b in itertools.pairwise(spans)]
+            assert min(before) >= policy.context
+
+
+def test_what_sees_a_picture_whole_gets_one_window():
+    plan = make_plan(1000, 700, Policy(context=0, max_area=64, multiple=8, whole=True))
+    assert plan.window == (1008, 704) or plan.window == (1000, 704)
+    assert len(plan) == 1
+    assert plan.window[0] % 8 == plan.window[1] % 8 == 0
