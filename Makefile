@@ -16,6 +16,7 @@ EDITABLE = $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 
 SCALE ?= 4
 BENCH ?= --quick
+CARD ?=
 # Processes that test; each may hold the networks, which is why there are four at most.
 WORKERS ?= logical
 # All but torch, which from the index is a build for CUDA of 5 GB.
@@ -23,7 +24,7 @@ LOCKED_EXTRAS := pillow server postgres redis
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-tools check format bench upscale lock wheel clean serve picture-named
+.PHONY: help setup test test-tools check format bench scorecard upscale lock wheel clean serve picture-named
 
 help: ## this list
 	@echo "superres: enlarge photographs. Targets:"
@@ -52,6 +53,9 @@ format: $(DEV) ## rewrite the code in the house style and fix what can be fixed
 
 bench: $(DEV) ## measure speed and memory against peers; BENCH="" for the long form
 	$(BIN)/python -m bench $(BENCH)
+
+scorecard: $(DEV) ## measure quality, speed and memory against peers, renew docs/scorecard and the README's tables; CARD=--quick for a look
+	$(BIN)/python -m bench.scorecard $(CARD)
 
 upscale: picture-named $(RUNTIME) ## enlarge one picture: make upscale IMAGE=photo.jpg [SCALE=4] [ARGS="-m photo"]
 	$(BIN)/superres upscale "$(IMAGE)" --scale $(SCALE) $(ARGS)

@@ -43,4 +43,8 @@ if ! .venv/bin/python -c "$versions" "${wanted[@]}" 2>/dev/null; then
     "${wanted[@]}" 2>/dev/null ||
     echo "There is no CPU build of PyTorch here: the tests of restoring faces are skipped." >&2
 fi
+# Weights of a learned measure for the scorecard; of the package only data is read, so nothing it
+# depends on is wanted.
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+  stlpips-pytorch==0.0.2 2>/dev/null || echo "The scorecard will be without ST-LPIPS."
 echo "Test tools are there: chromium, curl, strace; in .venv/node: ${packages[*]}"

@@ -163,6 +163,8 @@ FIELDS = {
     "strip": SCALARS,
     "first_frame": SCALARS,
     "colour_lock": SCALARS,
+    "tta": SCALARS,
+    "denoise": SCALARS,
     "restore": SCALARS | st.sampled_from(["gfpgan", "codeformer", "../gfpgan"]),
     "restore_strength": SCALARS,
 }

@@ -14,7 +14,7 @@ from superres.errors import BadOutput
 from superres.models import get_model
 from superres.models.recipe import Recipe, make_recipe
 from superres.pipeline import UpscaleOptions
-from superres.pipeline.passes import plan_pass
+from superres.pipeline.fitting import plan_pass
 from tests.pictures.measures import enlarged, psnr
 from tests.pictures.patterns import NAMES, patterns
 from tests.pictures.single import plan_for, single_pass

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from superres.pipeline import UpscaleOptions
+from superres.scorecard.degrade import blurred
+from superres.scorecard.resample import resample
 from tests.pictures.measures import cropped, enlarged, psnr_y, sharpness
 
 PHOTOS = ("astronaut", "coffee", "chelsea", "rocket")
@@ -73,3 +75,15 @@ def test_colours_do_not_drift_with_the_model_alone(upscaler, small_photos, name)
     small = small_photos[name]
     result = upscaler.upscale_pixels(small, UpscaleOptions(model="general", fidelity=0))
     assert np.abs(result.mean((0, 1)) - small.mean((0, 1))).max() <= 0.5
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("sigma", [1.0, 1.5, 2.0])
+def test_pictures_out_of_focus_are_enlarged(photos, upscaler, scale, sigma):
+    """On edges as smooth as these the faithful network answers what cubic does, to a level."""
+    for name in PHOTOS:
+        truth = cropped(photos[name])[:384, :384]
+        soft = blurred(resample(truth, truth.shape[0] // scale, truth.shape[1] // scale), sigma)
+        result = upscaler.upscale_pixels(soft, UpscaleOptions(scale=scale, model="faithful"))
+        plain = psnr_y(enlarged(soft, scale), truth, scale)
+        assert psnr_y(result, truth, scale) > plain - 0.1
