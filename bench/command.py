@@ -37,7 +37,7 @@ from superres.engines.base import TileResult
 from superres.models import get_model
 from superres.models.recipe import make_recipe
 from superres.pipeline import Upscaler
-from superres.pipeline.passes import plan_pass
+from superres.pipeline.fitting import plan_pass
 from superres.tiling.window import read_window
 
 MODEL, SCALE = "general", 4

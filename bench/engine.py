@@ -30,7 +30,7 @@ from superres.models import ModelDescriptor, list_models
 from superres.models.recipe import make_recipe
 from superres.models.weights import load_network
 from superres.pipeline import Upscaler
-from superres.pipeline.passes import plan_pass
+from superres.pipeline.fitting import plan_pass
 
 SCALE = 4
 IN_F32 = ("general", "faithful")

@@ -229,7 +229,7 @@ def torch_runtime(weights: WeightsFile, *, bf16: bool) -> Peer:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             for index, node in enumerate(network.nodes):
                 inputs = [values[name] for name in node.inputs if name]
-                values[node.output] = _in_torch(node, inputs)
+                values[node.output] = in_torch(node, inputs)
                 for name in node.inputs:  # what nobody needs any more is freed
                     if last[name] == index and name not in constants:
                         values.pop(name, None)
@@ -238,7 +238,8 @@ def torch_runtime(weights: WeightsFile, *, bf16: bool) -> Peer:
     return run
 
 
-def _in_torch(node: Node, inputs: list[Any]) -> Any:
+def in_torch(node: Node, inputs: list[Any]) -> Any:
+    """One node of a network, in eager mode."""
     import torch
     from torch.nn import functional
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
 
+from superres.models import catalog
 from tests.s3_server import s3_server
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +41,14 @@ def isolated_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
         patch.setenv("SUPERRES_MODELS__WEIGHTS_DIR", str(tmp_path_factory.mktemp("weights")))
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield cache
+
+
+@pytest.fixture(autouse=True)
+def forgotten_models() -> Iterator[None]:
+    """Models that a test added are not known to the next one."""
+    yield
+    for folder in list(catalog._attached):
+        catalog.detach(folder)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from superres.executors.pool import WorkerPool
 from superres.jobs import JobService
 from superres.jobs.queue import JobQueue
 from superres.jobs.runner import JobRunner
+from superres.models.catalog import attach
 from superres.settings import Settings
 from superres.sources import Sources
 from superres.storage import ObjectStore, open_store
@@ -88,6 +89,7 @@ def build(settings: Settings, *, executor: Executor | None = None) -> App:
         SuperresError: a folder, the database, the key file or the store cannot be used; the
             sentence says which setting it is about.
     """
+    attach(settings.models.weights_dir)
     data_dir = settings.server.data_dir
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from superres.errors import BadParameter
 from superres.faces import FaceReport
 from superres.imageio import OutputOptions
+from superres.models.catalog import attach
 from superres.pipeline import FileReport, Progress, UpscaleOptions
 from superres.pipeline import Upscaler as Pipeline
 from superres.pipeline.options import result_name
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from superres.settings import Settings
 
 Pixels = TypeVar("Pixels", bound=NDArray[Any])
+
+_MORE = ("tta", "denoise", "face", "restore", "restore_strength")
+"""What goes on to the pipeline's options as it is."""
 
 _PILLOW_MODES = ("L", "LA", "RGB", "RGBA", "I;16")
 
@@ -43,6 +47,8 @@ class How(TypedDict, total=False):
     lossless: bool | None
     strip: bool
     first_frame: bool
+    tta: bool
+    denoise: float | None
     face: bool
     restore: str | None
     restore_strength: float
@@ -81,6 +87,7 @@ class Upscaler:
         engine: Engine | None = None,
     ) -> None:
         settings = settings or load()
+        attach(settings.models.weights_dir)
         self._options: dict[str, Any] = {
             "model": model or settings.models.default,
             "fidelity": fidelity,
@@ -125,7 +132,7 @@ class Upscaler:
             "cancelled": how.get("cancelled"),
         }
         stored = {k: how.get(k) for k in ("format", "quality", "lossless")}
-        faces = {k: v for k, v in how.items() if k in ("face", "restore", "restore_strength")}
+        more = {k: v for k, v in how.items() if k in _MORE}
         options = UpscaleOptions(
             scale=scale,
             width=how.get("width"),
@@ -133,7 +140,7 @@ class Upscaler:
             megapixels=how.get("megapixels"),
             first_frame=how.get("first_frame", False),
             output=OutputOptions(**stored, strip=how.get("strip", False)),  # type: ignore[arg-type]
-            **faces,  # type: ignore[arg-type]
+            **more,  # type: ignore[arg-type]
             **self._options,
         )
         output, on_faces = how.get("output"), how.get("on_faces")
@@ -258,10 +265,12 @@ def upscale(
             ``output``: file to write (for a path; replaced if it is there). ``format``
             ("png", "jpeg", "webp", "tiff"), ``quality`` (1…100), ``lossless``, ``strip``: how
             files are stored.
-            ``first_frame``: take the first frame of an animation. ``face``: find faces and keep
-            them recognisable; ``restore``: name of an installed network that makes them anew,
-            ``restore_strength`` (0…1): how much of that is shown. ``on_faces``: called with a
-            tuple of :class:`superres.FaceReport`, the largest face first, if they are looked
+            ``first_frame``: take the first frame of an animation. ``denoise`` (0…1): how much
+            noise is taken off before; None does so where it is plain. ``tta``: every part in eight
+            orientations, a little closer to the truth, eight times as slow. ``face``: find faces
+            and keep them recognisable; ``restore``: name of an installed network that makes them
+            anew, ``restore_strength`` (0…1): how much of that is shown. ``on_faces``: called with
+            a tuple of :class:`superres.FaceReport`, the largest face first, if they are looked
             for. ``on_progress``: called with :class:`superres.Progress`. ``cancelled``: asked
             between tiles, True stops.
 

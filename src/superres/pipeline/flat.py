@@ -15,7 +15,7 @@ RADIUS = 4
 """Input pixels around a pixel that must all equal it."""
 
 
-def flat_area(image: NDArray[np.float32]) -> NDArray[np.bool_]:
+def flat_area(image: NDArray[Any]) -> NDArray[np.bool_]:
     """Pixels whose whole neighbourhood, as far as it lies inside, has their value.
 
     Args:

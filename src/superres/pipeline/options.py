@@ -33,15 +33,22 @@ class UpscaleOptions:
             model alone; None takes the model's default, lowered where the picture is noisy
             or JPEG-damaged (see ``superres.pipeline.damage``).
         colour_lock: hold low-frequency colour to the input's.
-        face: find faces and keep them recognisable (see ``superres.faces``).
+        tta: make the first pass in all eight orientations and take the mean, which takes
+            eight times as long (see ``superres.pipeline.ensemble``).
+        denoise: 0…1, how much noise is taken off before the picture is enlarged; 0 is none.
+            None takes it off plainly noisy pictures, unless a fidelity was asked for or the model
+            has none to lower (see ``superres.pipeline.denoise``).
+        face: find faces and keep them recognisable (see ``superres.faces``); in drawings,
+            that is with a model of :data:`DRAWINGS`, it does nothing.
         restore: name of an installed network that restores faces, such as "gfpgan"; implies
-            ``face``.
+            ``face``. Not for drawings.
         restore_strength: 0…1, how much of what it makes is shown; 0 changes nothing.
         first_frame: take the first frame of an animation or multi-page file.
         output: format, quality and metadata of the file written.
 
     Raises:
-        BadParameter: a value out of range, or more than one way to say the size.
+        BadParameter: a value out of range, more than one way to say the size, or ``restore`` for
+            drawings.
         ModelNotFound: no such model.
     """
 
@@ -52,6 +59,8 @@ class UpscaleOptions:
     model: str = "general"
     fidelity: float | None = None
     colour_lock: bool = True
+    tta: bool = False
+    denoise: float | None = None
     face: bool = False
     restore: str | None = None
     restore_strength: float = 0.5
@@ -67,8 +76,15 @@ class UpscaleOptions:
             raise BadParameter(f"scale is {self.scale:g}; it must be 1 to 16.")
         if self.fidelity is not None and not 0 <= self.fidelity <= 1:
             raise BadParameter(f"fidelity is {self.fidelity:g}; it must be 0 to 1.")
+        if self.denoise is not None and not 0 <= self.denoise <= 1:
+            raise BadParameter(f"denoise is {self.denoise:g}; it must be 0 to 1.")
         if not 0 <= self.restore_strength <= 1:
             raise BadParameter(f"restore_strength is {self.restore_strength:g}; it must be 0 to 1.")
+        if self.restore is not None and not looked_for(self.descriptor):
+            raise BadParameter(
+                f"Faces are not looked for in drawings, so {self.model} goes without restore; "
+                "leave restore out, or choose a model for photographs."
+            )
         for name in ("width", "height", "megapixels"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -78,6 +94,11 @@ class UpscaleOptions:
     def with_faces(self) -> bool:
         """Whether faces are looked for: never in drawings."""
         return looked_for(self.descriptor) and (self.face or self.restore is not None)
+
+    @property
+    def restores(self) -> bool:
+        """Whether faces that are found are restored."""
+        return self.restore is not None and self.restore_strength > 0
 
     @property
     def descriptor(self) -> ModelDescriptor:
@@ -114,9 +135,11 @@ class Estimate:
             are seen.
         passes: scale of each pass of the network.
         format: the result is stored as.
-        seconds: expected time, from what this machine did before; 0 if it did nothing yet.
+        seconds: expected time, from what this machine did before; 0 if it did not yet do the
+            like. With faces to be looked for that of a usual picture, see
+            ``superres.pipeline.estimate``.
         memory_bytes: expected peak of working memory.
-        scratch_bytes: room needed on the scratch disk.
+        scratch_bytes: room needed on the scratch disk, at most.
     """
 
     width: int

@@ -14,7 +14,10 @@ _LEAST_SECONDS = 1.0
 
 
 class Speed:
-    """Million multiply-accumulates per second by device and model, smoothed over runs.
+    """Work per second by device and model, smoothed over runs.
+
+    Work is whatever grows with time: million multiply-accumulates of a network, pixels that are
+    looked at for faces, faces that are restored.
 
     Args:
         folder: where the figures are kept; trouble with the file is ignored.
@@ -24,13 +27,13 @@ class Speed:
         self._path = folder / _FILE
 
     def seconds(self, key: str, work: float) -> float:
-        """Expected time for ``work`` million multiply-accumulates; 0 if nothing is known."""
+        """Expected time for ``work``; 0 if nothing is known."""
         rate = self._read().get(key, 0.0)
         return work / rate if rate > 0 else 0.0
 
-    def record(self, key: str, work: float, seconds: float) -> None:
-        """Take note of a finished run."""
-        if seconds < _LEAST_SECONDS:
+    def record(self, key: str, work: float, seconds: float, least: float | None = None) -> None:
+        """Take note of a finished run, unless it took less than ``least`` seconds, 1 if None."""
+        if seconds < (_LEAST_SECONDS if least is None else least):
             return
         rates = self._read()
         rate = work / seconds

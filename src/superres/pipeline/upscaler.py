@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from superres.engines.base import Engine
 from superres.engines.cache import CompiledCache
 from superres.engines.select import select_engine
 from superres.errors import EngineUnavailable
-from superres.faces import FaceReport
+from superres.faces import Face, FaceReport, Tier
 from superres.faces.detect import Detector
 from superres.faces.paste import restore_faces
 from superres.faces.restore import Restorers
@@ -38,20 +38,18 @@ from superres.imageio import (
     set_threads,
     source_facts,
 )
-from superres.models.recipe import make_recipe
+from superres.models.catalog import attach
+from superres.pipeline.ahead import Ahead, Image
 from superres.pipeline.arrays import as_picture
-from superres.pipeline.damage import adapted_fidelity
+from superres.pipeline.estimate import Forecast
 from superres.pipeline.faces import Faces, Restore
+from superres.pipeline.fitting import MEMORY_SHARE
 from superres.pipeline.options import Estimate, FileReport, UpscaleOptions
-from superres.pipeline.passes import MEMORY_SHARE
 from superres.pipeline.reporter import IsCancelled, OnProgress, Reporter
 from superres.pipeline.sessions import Sessions
 from superres.pipeline.speed import Speed
-from superres.pipeline.work import DECODED, ENCODE_FROM, Work, plan, run
+from superres.pipeline.work import DECODED, ENCODE_FROM, Work, plan, prepared, run
 from superres.settings import Settings
-
-BASE_MEMORY = 200 << 20
-"""Resident size of the process with its libraries loaded and nothing done, measured."""
 
 
 class Upscaler:
@@ -67,13 +65,20 @@ class Upscaler:
 
     def __init__(self, settings: Settings | None = None, *, engine: Engine | None = None) -> None:
         self.settings = settings or Settings()
+        attach(self.settings.models.weights_dir)
         self.engine = engine or select_engine(self.settings.engine)
         self.precision = _choose_precision(self.settings.engine.precision, self.engine)
         working = int(self.settings.engine.memory_ceiling * MEMORY_SHARE)
         self._sessions = Sessions(self.engine, working)
-        self._speed = Speed(self.settings.engine.cache_dir)
-        self._limits = Limits(**asdict(self.settings.limits))
         kept = self.settings.engine
+        self._forecast = Forecast(
+            self.engine,
+            self.precision,
+            kept.memory_ceiling,
+            self.settings.faces.most,
+            Speed(kept.cache_dir),
+        )
+        self._limits = Limits(**asdict(self.settings.limits))
         self._detector = Detector(
             CompiledCache(kept.cache_dir, kept.cache_size), threads=kept.threads
         )
@@ -131,25 +136,28 @@ class Upscaler:
             picture = decode(source, self._limits, scratch, first_frame=options.first_frame)
             facts = source_facts(picture)
             report("decode", DECODED)
-            work = self._adapted(work, picture.pixels, options)
-            faces = self._faces(work, picture.pixels, options, facts.quality, report)
-            begun = time.perf_counter()
+            work, pixels = prepared(
+                work, picture.pixels, options, scratch, stack, report, self._forecast.learn_cleaning
+            )
+            found = self._faces(work, picture.pixels, options, facts.quality, report)
+            faces, begun = found[0], time.perf_counter()
+            output = complete_options(header, file_format, options.output)
+
+            def save(image: Image, on_progress: Callable[[float], None]) -> bytes | None:
+                image = resize(image, work.out_width, work.out_height)
+                return encode(
+                    image, picture.metadata, target, file_format, output, on_progress=on_progress
+                )
+
+            ahead = Ahead(save)
             canvas = run(
-                picture.pixels, work, faces, self._sessions, self.precision, scratch, stack, report
+                pixels, work, faces, self._sessions, self.precision, scratch, stack, report, ahead
             )
             inference = time.perf_counter() - begun
-            output = complete_options(header, file_format, options.output)
-            data = encode(
-                resize(canvas.image(), work.out_width, work.out_height),
-                picture.metadata,
-                target,
-                file_format,
-                output,
-                on_progress=lambda f: report("encode", ENCODE_FROM + (1 - ENCODE_FROM) * f),
+            data = ahead.finish(
+                canvas, lambda f: report("encode", ENCODE_FROM + (1 - ENCODE_FROM) * f)
             )
-        if options.restore is None:  # how long that takes hangs on other things
-            cost = sum(work.costs) + (faces.cost if faces else 0)
-            self._speed.record(self._speed_key(options), cost, inference)
+        self._forecast.learn(options, work, inference, found, header.width * header.height)
         return FileReport(
             source=source if isinstance(source, Path) else None,
             target=target,
@@ -209,11 +217,11 @@ class Upscaler:
         report = Reporter(on_progress, cancelled)
         with ExitStack() as stack:
             scratch = stack.enter_context(Scratch(self.settings.engine.scratch_dir))
-            work = self._adapted(work, source, options)
-            faces = self._faces(work, source, options, 0, report)
-            canvas = run(
-                source, work, faces, self._sessions, self.precision, scratch, stack, report
+            work, clean = prepared(
+                work, source, options, scratch, stack, report, self._forecast.learn_cleaning
             )
+            faces, _ = self._faces(work, source, options, 0, report)
+            canvas = run(clean, work, faces, self._sessions, self.precision, scratch, stack, report)
             if (canvas.width, canvas.height) != (work.out_width, work.out_height):
                 size = (work.out_height, work.out_width, channels)
                 resized = stack.enter_context(Canvas(*size, source.dtype, scratch))
@@ -250,17 +258,8 @@ class Upscaler:
         self._limits.check_size(header.width, header.height)
         check_frames(header, first_frame=options.first_frame)
         work = self._plan(header, options)
+        self._check_restorer(options)
         file_format = self._check_format(header, options, target, work)
-        size = header.channels * header.bits // 8
-        streams = self.engine.streams
-        tiles = [
-            each.window[0] * each.window[1] * recipe.bytes_per_pixel * streams
-            for each, recipe in zip(work.plans, work.recipes, strict=True)
-        ]
-        scratch, scale = 0, 1
-        for recipe in work.recipes:
-            scale *= recipe.scale
-            scratch += header.width * header.height * scale**2 * size
         return Estimate(
             width=header.width,
             height=header.height,
@@ -270,27 +269,14 @@ class Upscaler:
             fidelity=options.effective_fidelity,
             passes=work.passes,
             format=file_format,
-            seconds=self._speed.seconds(self._speed_key(options), sum(work.costs)),
-            memory_bytes=BASE_MEMORY + max(tiles),
-            scratch_bytes=scratch,
+            seconds=self._forecast.seconds(header, options, work),
+            memory_bytes=self._forecast.memory(header, options, work),
+            scratch_bytes=self._forecast.scratch(header, options, work),
         )
-
-    def _speed_key(self, options: UpscaleOptions) -> str:
-        fidelity = options.effective_fidelity
-        return f"{self.engine.device}:{self.precision}:{options.model}:{0 < fidelity < 1}"
 
     def _plan(self, header: Header, options: UpscaleOptions) -> Work:
         ceiling = self.settings.engine.memory_ceiling
         return plan(header, options, self._limits, self.engine, ceiling)
-
-    def _adapted(self, work: Work, pixels: NDArray[Any], options: UpscaleOptions) -> Work:
-        """Lower the default fidelity if the picture is damaged; this concerns the first pass."""
-        if options.fidelity is not None:
-            return work
-        fidelity = adapted_fidelity(work.fidelity, pixels)
-        step = work.passes[0]
-        first = make_recipe(options.descriptor, step, fidelity, colour_lock=options.colour_lock)
-        return replace(work, fidelity=fidelity, recipes=(first, *work.recipes[1:]))
 
     def _faces(
         self,
@@ -299,17 +285,18 @@ class Upscaler:
         options: UpscaleOptions,
         quality: int,
         report: Reporter,
-    ) -> Faces | None:
-        """The faces of ``pixels``, if somebody asked and there are any."""
+    ) -> tuple[Faces | None, float]:
+        """The faces of ``pixels``, if somebody asked and there are any; seconds it took to look."""
         if not options.with_faces:
-            return None
-        wanted = self.settings.faces
+            return None, 0.0
+        wanted, begun = self.settings.faces, time.perf_counter()
         found = self._detector.find(
             pixels, most=wanted.most, threshold=wanted.threshold, check=report.check
         )
+        took = time.perf_counter() - begun
         if not found:
-            return None
-        return Faces(
+            return None, took
+        faces = Faces(
             found,
             pixels,
             work.recipes[0],
@@ -317,21 +304,45 @@ class Upscaler:
             self._sessions,
             self.precision,
             self.settings.engine.memory_ceiling,
-            self._restore(options),
+            self._restore(options, report.check),
+            self._forecast.restore_cost(options),
         )
+        return faces, took
 
     def _check_restorer(self, options: UpscaleOptions) -> None:
         if options.restore is not None:
             self._restorers.check(options.restore)
 
-    def _restore(self, options: UpscaleOptions) -> Restore | None:
-        """Tier 2, if somebody asked for it; loads its network."""
-        if options.restore is None or not options.restore_strength:
+    def _restore(self, options: UpscaleOptions, check: Callable[[], None]) -> Restore | None:
+        """Tier 2, if somebody asked for it. What is wrong with its network is told at once; it is
+        loaded when its turn comes, and kept from others only so long.
+        """
+        name, strength = options.restore, options.restore_strength
+        if name is None or not strength:
             return None
-        restorer, strength = self._restorers.get(options.restore), options.restore_strength
-        return lambda canvas, scale, faces, check: restore_faces(
-            canvas, scale, faces, restorer, strength, check
-        )
+        self._restorers.prove(name, check)
+
+        def restore(
+            canvas: Canvas,
+            scale: int,
+            faces: Sequence[Face],
+            check: Callable[[], None],
+            on_face: Callable[[], None],
+        ) -> tuple[Tier, ...]:
+            done = 0
+
+            def counted() -> None:
+                nonlocal done
+                done += 1
+                on_face()
+
+            with self._restorers.use(name, check) as network:
+                begun = time.perf_counter()
+                tiers = restore_faces(canvas, scale, faces, network, strength, check, counted)
+                self._forecast.learn_restoring(options, done, time.perf_counter() - begun)
+            return tiers
+
+        return restore
 
     def _check_format(
         self, header: Header, options: UpscaleOptions, target: Path | None, work: Work

@@ -38,7 +38,7 @@ _PRECISION = choice("auto", "f16", "bf16", "f32")
 class EngineSettings:
     """What computes, and with how much of the machine. Sizes are in bytes."""
 
-    device: str = setting("auto", TEXT, "Where networks run: auto, or a device's name such as cpu.")
+    device: str = setting("auto", TEXT, "Where networks run: auto, cpu, cuda, cuda:0, mps, torch.")
     precision: str = setting("auto", _PRECISION, "Arithmetic; auto is the fastest exact enough.")
     streams: int = setting(0, integer(0), "Tiles computed at the same time; 0 chooses itself.")
     threads: int = setting(0, integer(0), "Processor threads in all; 0 takes every core.")

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from superres.engines.base import Engine, Session, TileProgram, TileResult
+from superres.engines.memory import TileMemory
 from superres.pipeline import Upscaler
 from superres.settings import EngineSettings, LimitsSettings, Settings
 
@@ -77,6 +78,7 @@ class SharpEngine:
 
     def __init__(self, ripple: float = 0.0) -> None:
         self._ripple = ripple
+        self.memory = TileMemory(self.streams)
 
     name = "sharp"
     device = "cpu"
@@ -125,7 +127,7 @@ class FaultyEngine:
     ) -> None:
         self._engine, self._fault, self._where, self._after = engine, fault, where, after
         self.name, self.device, self.streams = engine.name, engine.device, engine.streams
-        self.resamples = False
+        self.resamples, self.memory = False, engine.memory
         self.submitted: list[tuple[str, bool]] = []
         self._before: TileResult | None = None
         self._lock = threading.Lock()

@@ -11,7 +11,7 @@ from superres.errors import BadParameter, ModelNotFound
 from superres.imageio import OutputOptions
 from superres.models import get_model
 from superres.pipeline import UpscaleOptions, target_size
-from superres.pipeline.options import Estimate, result_name
+from superres.pipeline.options import DRAWINGS, Estimate, result_name
 
 SIDES = st.integers(1, 5000)
 
@@ -35,6 +35,14 @@ def test_sizes_are_within_a_hair_of_what_was_typed(width, height, hundredths):
         if (exact * 2) % 2 != 1:  # an exact half may fall either way once it is a float
             assert got == half_up(exact)
         assert abs(got - exact) <= Fraction(1, 2)
+
+
+@pytest.mark.parametrize("model", DRAWINGS)
+def test_drawings_go_without_restore_and_face_does_nothing(model):
+    with pytest.raises(BadParameter, match=f"Faces are not looked for in drawings, so {model}"):
+        UpscaleOptions(model=model, restore="gfpgan")
+    assert not UpscaleOptions(model=model, face=True).with_faces
+    assert UpscaleOptions(model="photo", restore="gfpgan").with_faces
 
 
 def test_the_scale_is_4_if_nothing_is_said():

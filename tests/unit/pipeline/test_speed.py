@@ -36,6 +36,13 @@ def test_runs_too_short_to_tell_are_left_out(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_too_short_to_tell_is_for_the_caller_to_say(tmp_path):
+    Speed(tmp_path).record("a", 1000, 0.2, 0.1)
+    Speed(tmp_path).record("b", 1000, 2.0, 3.0)
+    assert Speed(tmp_path).seconds("a", 1000) == pytest.approx(0.2)
+    assert Speed(tmp_path).seconds("b", 1000) == 0
+
+
 DAMAGED = [
     b"",
     b"{",

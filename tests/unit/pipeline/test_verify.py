@@ -58,6 +58,18 @@ def test_plain_enlargements_are_noticed(scale, form):
 
 
 @pytest.mark.parametrize("scale", SCALES)
+def test_of_a_picture_out_of_focus_cubic_is_an_honest_answer(scale):
+    """The networks do just that on smooth edges; repeated pixels are a fault all the same."""
+    ramp = 0.5 + 0.45 * np.tanh((np.arange(80) - 40) / 3.2)
+    soft = np.ascontiguousarray(np.broadcast_to(ramp, (3, 64, 80)), np.float32)
+    source = soft.transpose(1, 2, 0)
+    assert np.abs(np.diff(source[4:-4, 4:-4].mean(2), axis=1)).max() > 32 / 255
+    assert verdict(soft, answered(soft, scale, enlarged(source, scale, "cubic"))) is None
+    nearest = answered(soft, scale, enlarged(source, scale, "nearest"))
+    assert verdict(soft, nearest) == "a plain enlargement"
+
+
+@pytest.mark.parametrize("scale", SCALES)
 def test_plain_enlargements_by_another_hand_are_noticed(scale):
     """Ours, in float arithmetic, and Pillow's in bytes may differ by a level."""
     from PIL import Image

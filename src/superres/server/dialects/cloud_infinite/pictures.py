@@ -63,7 +63,10 @@ def options(settings: Settings, magnify: int, file_format: str) -> UpscaleOption
 def recipe(settings: Settings, made_with: UpscaleOptions) -> str:
     """Everything that decides what a picture becomes, as a name for what is kept of it."""
     engine, output = settings.engine, made_with.output
-    how = [made_with.model, made_with.fidelity, made_with.scale, output.format]
+    model = made_with.descriptor
+    # What people add may later be something else under the same name.
+    weights = [each.sha256 for each in model.weights] if model.added else []
+    how = [model.name, *weights, made_with.fidelity, made_with.scale, output.format]
     return json.dumps([__version__, engine.device, engine.precision, *how])
 
 
