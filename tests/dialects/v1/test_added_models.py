@@ -106,3 +106,26 @@ def test_a_dialects_default(start_server, tmp_path) -> None:
         assert answer.status_code == 200, answer.text
         WeightsFolder(folder).remove("mine")
         assert client.post("/prod/image_super_resolution", json=sent).status_code != 200
+
+
+def test_a_default_that_was_removed(tmp_path: Path) -> None:
+    """Whoever names another model is served; who names none is told."""
+    environment = {"SUPERRES_MODELS__DEFAULT": "gone"}
+    if "SUPERRES_ENGINE__CACHE_DIR" in os.environ:
+        environment["SUPERRES_ENGINE__CACHE_DIR"] = os.environ["SUPERRES_ENGINE__CACHE_DIR"]
+    data = tmp_path / "data"
+    data.mkdir()
+    sent = {"file": ("a.png", picture(40, 30), "image/png")}
+    with (
+        running_command(data, environment) as url,
+        httpx.Client(base_url=url, timeout=120) as client,
+    ):
+        assert client.get("/v1/models").json()["default"] == "gone"
+        how = {"scale": "2", "format": "png"}
+        done = client.post("/v1/upscale", files=sent, data={**how, "model": "faithful"})
+        assert pixels(done).shape == (60, 80, 3)
+        refused = client.post("/v1/upscale", files=sent, data=how)
+        assert refused.status_code in (400, 404)
+        assert "'gone'" in refused.json()["error"]["message"]
+        bare = client.post("/v1/upscale", content=picture(40, 30))
+        assert "'gone'" in bare.json()["error"]["message"]

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from superres.access import Caller
 from superres.app import App
-from superres.errors import BadParameter
+from superres.errors import BadParameter, ModelNotFound
 from superres.server.names import DEFAULT_STEM, stem_of, stem_of_address
 from superres.server.v1.fields import UpscaleFields, once, together
 from superres.server.v1.jsonbody import read_json
@@ -60,7 +60,12 @@ class Intake:
         query = once(request.query_params.multi_items())
         # Refused before the body is read, if that can be.
         fields = UpscaleFields.of_text(query)
-        fields.options(self._app.settings)
+        try:
+            fields.options(self._app.settings)
+        except ModelNotFound:
+            if fields.model is not None:
+                raise
+            # The default was removed; the body may name another. If not, it is said then.
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         source = folder / "source"
         if kind == "multipart/form-data":
