@@ -163,7 +163,7 @@ def test_a_grainy_grey_scan_is_as_near_with_faces_as_without(upscaler, likeness)
     nearer, decibels = np.array(found).T
     assert nearer.mean() > -REPEATABLE
     assert nearer.min() > -4 * REPEATABLE
-    assert decibels.min() > 0.2
+    assert decibels.min() > 0.1  # more before grain ceased to lower the fidelity of the whole
 
 
 @pytest.mark.parametrize("name", [name for name in FACES if name != "hopper small"])
