@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from superres.engines import fastest as choosing
@@ -140,10 +141,11 @@ def test_signs_change_with_the_card(linux):
 
 
 class Timed(FakeEngine):
-    """Takes so long for a tile."""
+    """Takes so long for a tile, and answers this."""
 
-    def __init__(self, seconds):
+    def __init__(self, seconds, level=128):
         self.seconds = seconds
+        self.pixels = np.full((64, 64, 3), level, np.uint8)
 
 
 @pytest.fixture
@@ -153,6 +155,7 @@ def machine(monkeypatch, tmp_path):
     class Machine:
         settings = EngineSettings(cache_dir=tmp_path / "cache")
         seconds = {"cuda": 0.001, "cpu": 0.02}  # noqa: RUF012
+        levels = {"cuda": 128, "cpu": 128}  # noqa: RUF012
         made: list = []  # noqa: RUF012
 
         def choose(self):
@@ -163,10 +166,10 @@ def machine(monkeypatch, tmp_path):
             self.made.append(name)
             if isinstance(self.seconds[name], Exception):
                 raise self.seconds[name]
-            return Timed(self.seconds[name])
+            return Timed(self.seconds[name], self.levels[name])
 
     monkeypatch.setattr(choosing, "likely_device", lambda: "cuda")
-    monkeypatch.setattr(choosing, "_seconds", lambda engine: engine.seconds)
+    monkeypatch.setattr(choosing, "_tried", lambda engine: (engine.seconds, engine.pixels))
     return Machine()
 
 
@@ -203,6 +206,14 @@ def test_a_gpu_that_does_not_work_is_told_and_left_alone(machine, caplog):
     assert machine.choose() == "cpu"
     assert "The GPU is not used: The driver is too old." in caplog.text
     assert not machine.settings.cache_dir.exists()  # it may be mended
+
+
+@pytest.mark.parametrize(("level", "chosen"), [(129, "cuda"), (131, "cpu"), (0, "cpu")])
+def test_a_gpu_that_answers_otherwise_is_not_chosen(machine, level, chosen, caplog):
+    machine.levels = {"cuda": level, "cpu": 128}
+    assert machine.choose() == chosen
+    assert ("The GPU is not used: what it answers" in caplog.text) == (chosen == "cpu")
+    assert machine.settings.cache_dir.exists() == (chosen == "cuda")
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"x": 1}', "no json"])
