@@ -79,7 +79,7 @@ def measure(source: Path, side: int, folder: Path, cache: Path, *, faces: bool =
     began = time.perf_counter()
     with log.open("wb") as output:
         process = subprocess.Popen(call, cwd=folder, env=variables, stdout=output)
-        # wait4 gives this child's own peak; getrusage would give the largest of all so far.
+        # wait4 gives the child's own processor time, but a peak that includes this process's.
         while True:
             ended, status, usage = os.wait4(process.pid, os.WNOHANG)
             if ended:
@@ -91,8 +91,7 @@ def measure(source: Path, side: int, folder: Path, cache: Path, *, faces: bool =
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, call)
     about = json.loads(log.read_text("utf-8").splitlines()[-1])
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = usage.ru_maxrss * unit
+    peak = about["peak_memory"]
     cpu = usage.ru_utime + usage.ru_stime
     found = len(about["faces"]) if faces else None
     seconds = about["seconds"], about["inference_seconds"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -45,6 +44,7 @@ from superres.pipeline.estimate import Forecast
 from superres.pipeline.faces import Faces, Restore
 from superres.pipeline.fitting import MEMORY_SHARE
 from superres.pipeline.options import Estimate, FileReport, UpscaleOptions
+from superres.pipeline.peak import peak_memory
 from superres.pipeline.reporter import IsCancelled, OnProgress, Reporter
 from superres.pipeline.sessions import Sessions
 from superres.pipeline.speed import Speed
@@ -174,7 +174,7 @@ class Upscaler:
             precision=self.precision,
             seconds=time.perf_counter() - started,
             inference_seconds=inference,
-            peak_memory=_peak_memory(),
+            peak_memory=peak_memory(),
             quality=quality_of(output, file_format),
             facts=facts,
             faces=faces.reports if faces else (),
@@ -369,12 +369,3 @@ def _choose_precision(wanted: str, engine: Engine) -> str:
             f"{', '.join(engine.precisions)} ([engine] precision)."
         )
     return wanted
-
-
-def _peak_memory() -> int:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

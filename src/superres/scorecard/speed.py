@@ -20,6 +20,7 @@ from superres.errors import Cancelled, EngineUnavailable, SuperresError
 from superres.models import FAITHFUL, get_model
 from superres.models.catalog import attach
 from superres.pipeline import UpscaleOptions, Upscaler
+from superres.pipeline.peak import peak_memory
 from superres.scorecard.resample import Photo, as_photo
 from superres.settings import Settings
 
@@ -261,24 +262,6 @@ def picture(side: int) -> Photo:
     waves = np.fft.irfft2(noise, s=(side, side), axes=(0, 1))
     values = 128 + 48 * (waves - waves.mean()) / waves.std()
     return as_photo(values)
-
-
-def peak_memory() -> int:
-    """Largest resident size of this process, bytes.
-
-    On Linux of the program alone: what ``getrusage`` says includes the parent's before exec.
-    """
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        pass
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 if __name__ == "__main__":

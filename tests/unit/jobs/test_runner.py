@@ -73,11 +73,12 @@ def test_one_after_the_other_in_a_process(make) -> None:
 
 def test_progress_is_seen(shop: Workshop) -> None:
     shop.engine.go.clear()
-    job = shop.running(shop.submit(1))
+    asked = shop.submit(1)
+    job = shop.running(asked)
     seen = until(lambda: (now := shop.look(job)).items[0].stage == "decode" and now, "decode")
     assert 0 < seen.items[0].progress < 1
     assert 0 < seen.progress < 1
-    assert seen.version > job.version
+    assert seen.version > asked.version
     shop.engine.go.set()
     shop.finished(job)
 
