@@ -30,11 +30,11 @@ from bench.pictures import Picture, square
 from bench.report import Goal, Report, Table, machine, program, say
 from bench.runtimes import Peer, ncnn_runtime, onnx_runtime, torch_runtime
 from bench.timing import best, interleaved, private_folder, settings
+from superres.engines.peers import enlarger
 from superres.models import ModelDescriptor, get_model, list_models
 from superres.pipeline import UpscaleOptions, Upscaler
 
 SCALE = 4
-TILE, PAD = 192, 10
 EXPECTED = {"photo": 5.0, "general": 4.0}
 RAW, DEFAULT, REFERENCE = "superres raw", "superres default", "ONNX Runtime f32"
 
@@ -52,29 +52,6 @@ def peers(model: ModelDescriptor) -> dict[str, Callable[[], Peer]]:
     return found
 
 
-def enlarge(peer: Peer, picture: Picture, tiled: bool) -> Picture:
-    """What people write around a network: planes, tiles, 8 bits."""
-    planes = np.ascontiguousarray(picture.transpose(2, 0, 1).astype(np.float32) / 255)
-    _, height, width = planes.shape
-    out = np.empty((height * SCALE, width * SCALE, 3), np.uint8)
-    rows, columns = (max(1, -(-n // TILE)) if tiled else 1 for n in (height, width))
-    for y in range(rows):
-        for x in range(columns):
-            top, bottom = y * height // rows, (y + 1) * height // rows
-            left, right = x * width // columns, (x + 1) * width // columns
-            y0, y1 = max(0, top - PAD), min(height, bottom + PAD)
-            x0, x1 = max(0, left - PAD), min(width, right + PAD)
-            result = peer(np.ascontiguousarray(planes[:, y0:y1, x0:x1]))
-            inside = result[
-                :,
-                (top - y0) * SCALE : (bottom - y0) * SCALE,
-                (left - x0) * SCALE : (right - x0) * SCALE,
-            ]
-            block = np.rint(np.clip(inside, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
-            out[top * SCALE : bottom * SCALE, left * SCALE : right * SCALE] = block
-    return out
-
-
 def agreement(a: Picture, b: Picture, border: int) -> float:
     """PSNR in dB without the border."""
     inside = (slice(border, -border),) * 2
@@ -87,7 +64,6 @@ def measure(
 ) -> dict[str, dict[str, float]]:
     """Seconds and agreement by runtime."""
     picture = square(side)
-    tiled = model.ramp > 0
     raw = UpscaleOptions(scale=SCALE, model=model.name, fidelity=0.0, colour_lock=False)
     default = UpscaleOptions(scale=SCALE, model=model.name)
     work: dict[str, Callable[[], Picture]] = {
@@ -96,7 +72,7 @@ def measure(
     }
     results: dict[str, Picture] = {}
     for name, load in peers(model).items():
-        work[name] = partial(enlarge, load(), picture, tiled)
+        work[name] = partial(enlarger(load(), model, model.weights_for(SCALE)), picture)
 
     def keeping(name: str, call: Callable[[], Picture]) -> None:
         results[name] = call()

@@ -5,20 +5,19 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
-import os
-import platform
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
+
+from superres.scorecard.machine import machine as scorecard_machine
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -53,33 +52,8 @@ class Report:
 
 
 def machine() -> dict[str, str]:
-    """What this ran on, in words."""
-    about = {"processor": platform.processor() or platform.machine()}
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = dict(
-            (part.strip() for part in line.split(":", 1))
-            for line in cpuinfo.read_text().splitlines()
-            if ":" in line
-        )
-        about["processor"] = lines.get("model name", about["processor"])
-        flags = set(lines.get("flags", lines.get("Features", "")).split())
-        known = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_fp16", "fphp")
-        about["instructions"] = " ".join(f for f in known if f in flags) or "none of note"
-    affinity = getattr(os, "sched_getaffinity", None)
-    about["cores"] = str(len(affinity(0)) if affinity else os.cpu_count())
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        about["memory"] = f"{size / 2**30:.0f} GiB"
-    if hasattr(os, "getloadavg"):
-        about["load"] = f"{os.getloadavg()[0]:.1f} (processes that wanted to run, last minute)"
-    about["system"] = f"{platform.system()} {platform.release()}"
-    about["python"] = platform.python_version()
-    for name in ("superres", "openvino", "onnxruntime", "ncnn", "torch", "pyvips-binary", "numpy"):
-        try:
-            about[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            about[name] = "not installed"
+    """What this ran on, in words, and which commit."""
+    about = scorecard_machine()
     root = Path(__file__).resolve().parents[1]
     try:
         git = ["git", "-C", str(root), "describe", "--always", "--dirty"]

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from superres.engines.spandrel_import import import_spandrel, read_tensors
+from superres.engines.spandrel_import import check_installed, import_spandrel, read_tensors
 from superres.errors import EngineError, EngineUnavailable, OutOfMemory, WeightsMissing
 
 SIDE = 512
@@ -43,12 +43,7 @@ def check_runtime(architecture: str) -> None:
     Raises:
         EngineUnavailable: it is not; the sentence says how to install it.
     """
-    for module in ("torch", "spandrel"):
-        if importlib.util.find_spec(module) is None:
-            raise EngineUnavailable(
-                f"Restoring faces needs PyTorch and spandrel ({module} is missing): "
-                'pip install "superres[torch]"'
-            )
+    check_installed("Restoring faces needs")
     if architecture == "CodeFormer" and importlib.util.find_spec("spandrel_extra_arches") is None:
         raise EngineUnavailable(
             "CodeFormer needs one more package, whose licence is non-commercial too: "

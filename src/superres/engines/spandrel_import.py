@@ -36,6 +36,22 @@ def import_spandrel() -> Any:
     return spandrel
 
 
+def check_installed(what: str) -> None:
+    """See that torch and spandrel are installed, without importing them.
+
+    Args:
+        what: begins the sentence: what they are needed for, and a verb.
+
+    Raises:
+        EngineUnavailable: one is not; the sentence says how to install it.
+    """
+    for module in ("torch", "spandrel"):
+        if importlib.util.find_spec(module) is None:
+            raise EngineUnavailable(
+                f'{what} PyTorch and spandrel ({module} is missing): pip install "superres[torch]"'
+            )
+
+
 def add_extra_architectures() -> None:
     """Those whose licence forbids commercial use, if somebody installed them on purpose."""
     if importlib.util.find_spec("spandrel_extra_arches") is None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import io
 import warnings
 from collections.abc import Iterator
@@ -21,13 +20,13 @@ from numpy.typing import NDArray
 
 from superres.engines.spandrel_import import (
     add_extra_architectures,
+    check_installed,
     import_spandrel,
     read_tensors,
 )
 from superres.errors import (
     BadParameter,
     EngineError,
-    EngineUnavailable,
     OutOfMemory,
     WeightsMissing,
 )
@@ -96,12 +95,7 @@ def check_runtime() -> None:
     Raises:
         EngineUnavailable: it is not; the sentence says how to install it.
     """
-    for module in ("torch", "spandrel"):
-        if importlib.util.find_spec(module) is None:
-            raise EngineUnavailable(
-                f"Files of PyTorch's need PyTorch and spandrel ({module} is missing): "
-                'pip install "superres[torch]"'
-            )
+    check_installed("Files of PyTorch's need")
 
 
 def load_spandrel(file: BinaryIO) -> SpandrelNetwork:
