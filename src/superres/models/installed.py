@@ -16,7 +16,6 @@ import io
 import json
 import os
 import re
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from superres.errors import BadParameter, OutputError, WeightsMissing
+from superres.locks import try_lock
 from superres.models import added
 from superres.models.added import AddedModel
 
@@ -312,7 +312,7 @@ class WeightsFolder:
             descriptor = os.open(self.folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             until = time.monotonic() + patience
-            while not _try_lock(descriptor):
+            while not try_lock(descriptor):
                 if time.monotonic() >= until:
                     raise OutputError(
                         "Another superres is adding or fetching weights; try again when it is done."
@@ -371,19 +371,3 @@ def _from_record(record: dict[str, Any]) -> InstalledWeights:
     if not _FILE.fullmatch(weights.file):
         raise ValueError
     return weights
-
-
-def _try_lock(descriptor: int) -> bool:
-    """Lock an open file until it is closed, or the process ends however it does."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

@@ -15,6 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from superres.locks import try_lock as _try_lock
+
 _LOCK = ".lock"
 
 
@@ -92,19 +94,3 @@ def _is_same(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except OSError:
         return False
-
-
-def _try_lock(descriptor: int) -> bool:
-    """Lock an open file until it is closed, or the process ends however it does."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
